@@ -1,0 +1,33 @@
+"""What can go wrong while reading a history, as a user should see it.
+
+    PrloreError                 any error with a one-line message and a remedy; the CLI exits with 2
+    +-- RepositoryError         not a git repository, unknown revision, clone refused
+    +-- GitFailed               git ended with an error that is not a missing object
+    +-- DiffMismatch            a parsed diff disagrees with numstat (a fault of ours, never skipped)
+"""
+
+from __future__ import annotations
+
+
+class PrloreError(Exception):
+    """Base of every error a user should read as one line, without a traceback."""
+
+
+class RepositoryError(PrloreError):
+    """The named repository or revision can't be read."""
+
+
+class GitFailed(PrloreError):
+    """Git ended with an error status.
+
+    Attributes:
+        stderr: what git said, decoded.
+    """
+
+    def __init__(self, message: str, stderr: str = "") -> None:
+        super().__init__(message)
+        self.stderr = stderr
+
+
+class DiffMismatch(PrloreError):
+    """Hunks of a file add up to other counts than `git --numstat` gives for it."""

@@ -1,0 +1,163 @@
+"""What a commit message says about pull requests: number, kind, tickets, links to others.
+
+The number is read from the end of a squash subject, `Some title (#123)`, or from a merge subject,
+`Merge pull request #123 from …` or `Merging PR #123`. `fix #123` names an issue and carries none.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from ingest.records import CommitHead, FileGroup, Link, LinkKind, PrKind
+
+# "… (#12)", "… (#12) (#34)", with full-width brackets or a full stop after them as people type them
+_TRAILING = re.compile(r"((?:\s*[(（]#\d{1,7}[)）])+)\s*[.。…]*\s*$")
+_MERGE = re.compile(r"^(?:merge pull request|merging pr|merge pr)\s+#(\d{1,7})\b", re.IGNORECASE)
+_NUMBER = re.compile(r"#(\d{1,7})\b")
+# "[TRTLLM-123][feat] …", "[nvbugs/5234][fix] …", "[https://nvbugs/5234]", "[None][chore]"
+_TICKET = re.compile(r"^(?:[A-Z][A-Z0-9]+-\d+|(?:https?://)?nvbugs?(?:pro)?/\d+|None)$", re.IGNORECASE)
+_BRACKETS = re.compile(r"^\s*\[([^\][]{1,80})\]")
+_CONVENTIONAL = re.compile(r"^\s*([A-Za-z]+)(?:\([^)]{0,60}\))?!?:\s")
+
+_REF = r"(?:(?P<repo>[\w.-]+/[\w.-]+))?#(?P<number>\d{1,7})\b"
+_TRAILER_REF = re.compile(r"^(?:this )?(reverts|relands|reapplies|cherry[- ]picks?)\s+(?:pr\s+)?" + _REF, re.I | re.M)
+_REVERT_COMMIT = re.compile(r"^this reverts commit ([0-9a-f]{7,40})\b", re.I | re.M)
+_REAPPLY_COMMIT = re.compile(r"^this reapplies commit ([0-9a-f]{7,40})\b", re.I | re.M)
+_PICKED = re.compile(r"^\(cherry picked from commit ([0-9a-f]{7,40})\)", re.I | re.M)
+_FOLLOWS = re.compile(r"\bfollow[- ]?(?:up|on|ing)s?\b(?:\s+(?:pr|patch|fix|work|change|commit))?\s*(?:[:(]|to|of|for|from|on|after)?\s*(?:the\s+)?(?:pr\s+)?\(?" + _REF, re.I)
+
+_KIND_WORDS: tuple[tuple[PrKind, str], ...] = (
+    ("revert", r"revert"),
+    ("ci", r"ci|ci/build|cicd|actions?|infra|workflow|nightly"),
+    ("docs", r"docs?|documentation|readme|cookbook|blog"),
+    ("perf", r"perf|performance|optim\w*|speedup|opt"),
+    ("fix", r"fix|bug ?fix|hot ?fix|bug|fixes|fixed"),
+    ("test", r"tests?|testing|ut|unit ?tests?"),
+    ("build", r"build|deps?|release|docker|packaging|chore\(deps\)"),
+    ("refactor", r"refactor\w*|cleanup|clean ?up|style|typing|lint|code ?health|chore|misc|minor|format"),
+    ("model", r"models?|new model|model support"),
+    ("feature", r"feat|feature|features|rfc|frontend|kernel|hardware|core|v1"),
+)  # fmt: skip
+_KIND_TAGS = tuple((kind, re.compile(rf"^(?:{words})$", re.I)) for kind, words in _KIND_WORDS)
+_KIND_OPENINGS: tuple[tuple[PrKind, re.Pattern[str]], ...] = (
+    ("fix", re.compile(r"\b(fix(?:e[sd])?|bug|hot-?fix|crash|resolve[sd]?|correct(?:s|ed)?)\b", re.I)),
+    ("docs", re.compile(r"^(?:update|add|improve|fix)?\s*(?:the\s+)?(docs?|readme|documentation|cookbook)\b", re.I)),
+    ("perf", re.compile(r"\b(perf\w*|optimi[sz]\w*|speed\s?-?up|accelerat\w*|faster|fus(?:e|es|ed|ing|ion)|"
+                        r"reduc\w+ (?:overhead|latency|memory)|overlap\w*|tun(?:e|ed|ing))\b", re.I)),
+    ("model", re.compile(r"^(?:add|support|enable|feat\S*|\[model\]).{0,40}\bmodels?\b", re.I)),
+    ("refactor", re.compile(r"\b(refactor\w*|clean\s?-?up|remov(?:e|es|ed|ing)|renam\w+|mov(?:e|ed|ing)|simplif\w+|"
+                            r"deprecat\w+|format|lint|typo)\b", re.I)),
+    ("feature", re.compile(r"\b(add(?:s|ed)?|support(?:s|ed)?|enabl\w+|implement\w*|introduc\w+|allow|integrat\w+)\b", re.I)),
+)  # fmt: skip
+_GROUP_KIND: dict[FileGroup, PrKind] = {"docs": "docs", "test": "test", "ci": "ci", "build": "build"}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A parsed commit message.
+
+    Attributes:
+        number: the pull request's number, None for a commit that has none.
+        title: the subject without the number.
+        tickets: tracker references in leading brackets, `TRTLLM-123`.
+        links: relations the message states, same-repository targets as `#N`, commits as `commit:SHA`.
+    """
+
+    number: int | None
+    title: str
+    tickets: tuple[str, ...]
+    links: tuple[Link, ...]
+
+
+def parse_subject(head: CommitHead) -> Subject:
+    """Read the message of a commit."""
+    subject = head.subject.strip()
+    number, title, earlier = _number(subject, head.body)
+    tickets = tuple(tag for tag in _leading_tags(title) if _TICKET.match(tag) and tag.lower() != "none")
+    return Subject(number, title, tickets, _links(title, head.body, number, earlier))
+
+
+def _number(subject: str, body: str) -> tuple[int | None, str, tuple[int, ...]]:
+    """Number, title without it, and numbers that stood before it at the subject's end."""
+    if merge := _MERGE.match(subject):
+        # GitHub puts the title of the pull request below the merge subject
+        title = next((line.strip() for line in body.splitlines() if line.strip()), subject)
+        return int(merge[1]), title, ()
+    if trailing := _TRAILING.search(subject):
+        numbers = [int(n) for n in _NUMBER.findall(trailing[1])]
+        title = subject[: trailing.start()].strip()
+        return numbers[-1], title or subject, tuple(numbers[:-1])
+    return None, subject, ()
+
+
+def _leading_tags(title: str) -> list[str]:
+    tags: list[str] = []
+    rest = title
+    while match := _BRACKETS.match(rest):
+        tags.append(match[1].strip())
+        rest = rest[match.end() :]
+    return tags
+
+
+def _links(title: str, body: str, number: int | None, earlier: tuple[int, ...]) -> tuple[Link, ...]:
+    found: dict[Link, None] = {}
+
+    def add(kind: LinkKind, target: str) -> None:
+        if target != f"#{number}":
+            found.setdefault(Link(kind, target))
+
+    plain = re.sub(r"^(?:\s*\[[^\][]*\])*\s*", "", title)
+    is_revert = bool(re.match(r"(?:partial(?:ly)?\s+)?revert", plain, re.I)) or "[revert]" in title.lower()
+    is_reland = bool(re.search(r"\b(?:re-?land(?:ed|ing)?|re-?appl(?:y|ies)|re-?revert)\b", title, re.I))
+    is_pick = bool(re.search(r"cherry[- ]?pick|\bbackport\b", title, re.I))
+    quoted = [int(n) for n in _NUMBER.findall(title)]
+    depth = len(re.findall(r"\brevert\b", plain, re.I))
+    if is_reland:
+        for n in quoted:
+            add("relands", f"#{n}")
+    elif is_revert and quoted:
+        add("reverts", f"#{quoted[-1]}")
+        if depth >= 2:  # Revert "Revert "… (#1)" (#2)": what the first revert took away is back
+            for n in quoted[:-1]:
+                add("relands", f"#{n}")
+    elif is_pick:
+        for n in quoted:
+            add("cherry-picks", f"#{n}")
+    for n in earlier:
+        add("reverts" if is_revert else "relands" if is_reland else "cherry-picks", f"#{n}")
+    kinds: dict[str, LinkKind] = {"reverts": "reverts", "relands": "relands", "reapplies": "relands"}
+    for match in _TRAILER_REF.finditer(body):
+        add(kinds.get(match[1].lower(), "cherry-picks"), _target(match))
+    for pattern, kind in ((_REVERT_COMMIT, "reverts"), (_REAPPLY_COMMIT, "relands"), (_PICKED, "cherry-picks")):
+        for match in pattern.finditer(body):
+            add(kind, f"commit:{match[1].lower()}")  # type: ignore[arg-type]
+    for text in (title, body):
+        for match in _FOLLOWS.finditer(text):
+            add("follows", _target(match))
+    return tuple(found)
+
+
+def _target(match: re.Match[str]) -> str:
+    return f"{match['repo'] or ''}#{match['number']}"
+
+
+def classify(title: str, links: tuple[Link, ...], groups: frozenset[FileGroup]) -> PrKind:
+    """The kind of change: files that are all of one sort decide first, then the title's tag, then its verbs."""
+    if any(link.kind == "reverts" for link in links) and re.match(r"\W*(?:\[[^\][]*\]\s*)*revert", title, re.I):
+        return "revert"
+    if len(groups) == 1 and (kind := _GROUP_KIND.get(next(iter(groups)))):
+        return kind
+    tags = [part for tag in _leading_tags(title) for part in re.split(r"[/,|]", tag)]
+    if conventional := _CONVENTIONAL.match(re.sub(r"^(?:\s*\[[^\][]*\])*", "", title)):
+        tags.insert(0, conventional[1])
+    for kind, pattern in _KIND_TAGS:
+        if kind not in ("feature", "ci", "docs", "test", "model") and any(pattern.match(t.strip()) for t in tags):
+            return kind
+    for kind, pattern in _KIND_OPENINGS:
+        if pattern.search(title):
+            return kind
+    for kind, pattern in _KIND_TAGS:
+        if any(pattern.match(t.strip()) for t in tags):
+            return kind
+    return "other"

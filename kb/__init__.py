@@ -1,0 +1,1 @@
+"""What merged pull requests teach: cards, the store that holds them, and finding the right one."""

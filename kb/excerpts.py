@@ -1,0 +1,87 @@
+"""Which lines of a diff are worth showing.
+
+Lines are ranked by what they say: code before comments, definitions and calls before brackets, changed lines
+before context. Licence headers, imports and blank lines score nothing, so that they are shown only where a
+change consists of nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+
+from ingest.records import FileGroup
+from kb.words import code_words
+
+MOST_LINES = 12
+
+_NOISE = re.compile(
+    r"^\s*(?:$|#(?!\s*(?:if|ifdef|define|pragma|include))|//|/?\*|\"\"\"|'''|from\s+\S+\s+import\b|import\b|use\s+[\w:]+|"
+    r"#include|[\])}\[({,;:]+$|pass$|else:$|try:$|return$|@@)|licen[sc]e|copyright|spdx", re.IGNORECASE
+)  # fmt: skip
+_STRONG = re.compile(
+    r"\b(?:def|class|fn|struct|__global__|triton\.jit|if|elif|assert|raise|return|add_argument|register|torch\.ops|"
+    r"environ|getenv)\b"
+)
+_GROUP_WEIGHT: dict[FileGroup, float] = {
+    "runtime": 1.0, "kernel": 1.0, "build": 0.35, "config": 0.3, "benchmark": 0.3, "test": 0.3, "ci": 0.2, "docs": 0.2,
+}  # fmt: skip
+
+
+def line_score(line: str) -> float:
+    """Information in one diff line, marks included: 0 for noise and context."""
+    if line[:1] not in "+-" or len(line) > 400 or _NOISE.search(line[1:]):
+        return 0.0
+    words = len(set(code_words(line[1:])))
+    score = min(words, 8) / 8 + (0.5 if _STRONG.search(line) else 0.0)
+    return score if line[0] == "+" else 0.7 * score
+
+
+def best_window(text: str, wanted: Collection[str] = (), weights: dict[str, float] | None = None) -> tuple[float, str]:
+    """The best run of at most 12 lines of a chunk, and its score.
+
+    Args:
+        text: diff lines, hunk headers among them.
+        wanted: words of a question; lines that hold them come first.
+        weights: worth of a wanted word, 1 where it is not listed.
+    """
+    best = (0.0, 0, 0)
+    lines = text.rstrip("\n").split("\n")
+    scores = [line_score(line) for line in lines]
+    if wanted:
+        for i, line in enumerate(lines):
+            if line[:1] in "+- ":
+                hit = wanted & set(code_words(line[1:])) if isinstance(wanted, (set, frozenset)) else set()
+                scores[i] += sum((weights or {}).get(w, 1.0) for w in hit) * (1.0 if line[:1] in "+-" else 0.4)
+    for first, last in _spans(lines):
+        window, start = 0.0, first
+        for i in range(first, last):
+            window += scores[i]
+            if i - start >= MOST_LINES:
+                window -= scores[start]
+                start += 1
+            if window > best[0] + 1e-9:
+                best = (window, start, i + 1)
+    start, end = best[1], best[2]
+    if end == 0:  # nothing but noise: the first changed lines are all there is
+        start = next((i for i, line in enumerate(lines) if line[:1] in "+-"), 0)
+        end = min(start + MOST_LINES, next((i for i in range(start, len(lines)) if lines[i].startswith("@@")), len(lines)))
+    while start < end - 1 and not lines[start].strip("+- \t"):
+        start += 1
+    while end - 1 > start and not lines[end - 1].strip("+- \t"):
+        end -= 1
+    return best[0], "\n".join(line[:240] for line in lines[start:end])
+
+
+def _spans(lines: Sequence[str]) -> list[tuple[int, int]]:
+    """Ranges of lines between hunk headers, so that no window crosses or ends at one."""
+    heads = [i for i, line in enumerate(lines) if line.startswith("@@")]
+    if not heads:
+        return [(0, len(lines))]
+    spans = [(0, heads[0])] if heads[0] else []
+    return spans + [(a + 1, b) for a, b in zip(heads, [*heads[1:], len(lines)], strict=True)]
+
+
+def group_weight(group: FileGroup) -> float:
+    """How much a file's group counts when the excerpts of a card are chosen."""
+    return _GROUP_WEIGHT[group]

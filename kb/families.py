@@ -1,0 +1,172 @@
+"""Model families: which family a pull request, a path or a question concerns. The table is data/families.yaml."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import msgspec
+import yaml
+
+from ingest.errors import PrloreError
+from kb.datafiles import data_file
+from kb.words import split_identifier
+
+
+class Family(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of data/families.yaml; its comment block says what each field means."""
+
+    slug: str
+    name: str
+    group: str = ""
+    also: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+
+
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    families: tuple[Family, ...]
+
+
+class FamilyError(PrloreError):
+    """data/families.yaml can't be read, or no family has the given name."""
+
+
+def glob_pattern(glob: str) -> str:
+    """A glob as a regular expression: `*` and `?` stay within a folder, `**/` is any folders or none."""
+    parts = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
+    translated = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(translated.get(part, re.escape(part)) for part in parts)
+
+
+def alias_pattern(alias: str) -> str:
+    """An alias as a regular expression in which `-`, `_`, `.`, blank and nothing between its parts are alike."""
+    parts = re.findall(r"[a-z]+|[0-9]+|[^\x00-\x7f]+", alias.lower())
+    return r"[-_. ]?".join(re.escape(p) for p in parts)
+
+
+@dataclass(frozen=True)
+class Families:
+    """The table, with lookups. Build it with `load_families`."""
+
+    entries: tuple[Family, ...]
+    digest: str
+
+    @cached_property
+    def _by_name(self) -> dict[str, tuple[str, ...]]:
+        names: dict[str, list[str]] = {}
+        for family in self.entries:
+            for name in (family.slug, *family.also):
+                names.setdefault(name.lower(), []).append(family.slug)
+        for family in self.entries:
+            if family.group and family.group.lower() not in names:
+                names[family.group.lower()] = [f.slug for f in self.entries if f.group == family.group]
+        return {name: tuple(dict.fromkeys(slugs)) for name, slugs in names.items()}
+
+    @cached_property
+    def _alias_regex(self) -> re.Pattern[str]:
+        aliases = sorted({a.lower() for f in self.entries for a in f.aliases}, key=len, reverse=True)
+        # a letter or digit on either side means another name: "phi" in "dolphin", "qwen3" in "qwen30"
+        return re.compile("(?=(?:(?<![a-z0-9])(" + "|".join(alias_pattern(a) for a in aliases) + r")(?![a-z0-9])))")
+
+    @cached_property
+    def _alias_owner(self) -> dict[str, tuple[str, ...]]:
+        owners: dict[str, list[str]] = {}
+        for family in self.entries:
+            for alias in family.aliases:
+                owners.setdefault(re.sub(r"[-_. ]", "", alias.lower()), []).append(family.slug)
+        return {alias: tuple(slugs) for alias, slugs in owners.items()}
+
+    @cached_property
+    def _class_owner(self) -> dict[str, tuple[str, ...]]:
+        owners: dict[str, list[str]] = {}
+        for family in self.entries:
+            for name in family.classes:
+                owners.setdefault(split_identifier(name)[0], []).append(family.slug)
+        return {name: tuple(slugs) for name, slugs in owners.items()}
+
+    @cached_property
+    def _path_regexes(self) -> list[tuple[str, re.Pattern[str]]]:
+        return [
+            (f.slug, re.compile("(?:" + "|".join(glob_pattern(g.lower()) for g in (*f.paths, *f.shared)) + r")\Z"))
+            for f in self.entries
+            if f.paths or f.shared
+        ]
+
+    def resolve(self, name: str) -> tuple[str, ...]:
+        """The slugs a slug, another name of one, or a group stands for.
+
+        Raises:
+            FamilyError: no family has this name; the message holds the nearest ones.
+        """
+        key = name.strip().lower()
+        if key in self._by_name:
+            return self._by_name[key]
+        mentioned = self.mentioned(key)
+        if mentioned:
+            return mentioned
+        near = difflib.get_close_matches(key, self._by_name, n=3, cutoff=0.5)
+        hint = f"; nearest: {', '.join(near)}" if near else "; `prlore families` lists them"
+        raise FamilyError(f"no family named {name!r}{hint}")
+
+    def entry(self, slug: str) -> Family:
+        """The entry of a slug."""
+        return next(f for f in self.entries if f.slug == slug)
+
+    def mentioned(self, text: str) -> tuple[str, ...]:
+        """Families whose names stand in a text; of names that overlap, the longest counts."""
+        lowered = text.lower()
+        spans: list[tuple[int, int, str]] = []
+        for match in self._alias_regex.finditer(lowered):
+            start, end = match.span(1)
+            if not any(s <= start and end <= e for s, e, _ in spans):
+                spans.append((start, end, re.sub(r"[-_. ]", "", match[1])))
+        return tuple(dict.fromkeys(slug for _, _, alias in spans for slug in self._alias_owner.get(alias, ())))
+
+    @lru_cache(maxsize=65536)  # noqa: B019  one table a process
+    def of_path(self, path: str) -> tuple[str, ...]:
+        """Families whose files, shared files included, a path is one of, or whose name stands in its file name."""
+        lowered = path.lower()
+        found = [slug for slug, regex in self._path_regexes if regex.match(lowered)]
+        found += self.mentioned(lowered.rsplit("/", 1)[-1].rsplit(".", 1)[0].replace("_", " "))
+        return tuple(dict.fromkeys(found))
+
+    def tag(self, title: str, paths: Iterable[str], words: Iterable[str]) -> tuple[str, ...]:
+        """All families a pull request concerns, sorted.
+
+        Args:
+            title: its title.
+            paths: its changed files.
+            words: lower-case words of its diff, in which architecture class names are looked for.
+        """
+        found = set(self.mentioned(title))
+        for path in paths:
+            found.update(self.of_path(path))
+        for name in self._class_owner.keys() & set(words):
+            found.update(self._class_owner[name])
+        return tuple(sorted(found))
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+
+def load_families(path: Path | None = None) -> Families:
+    """Read the table.
+
+    Raises:
+        FamilyError: it is missing or not as its comment block describes.
+    """
+    path = path or data_file("families.yaml")
+    try:
+        raw = path.read_bytes()
+        parsed = msgspec.convert(yaml.load(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)), type=_File)
+    except (OSError, yaml.YAMLError, msgspec.ValidationError) as exc:
+        raise FamilyError(f"can't read {path}: {str(exc).splitlines()[0]}") from exc
+    return Families(parsed.families, hashlib.sha256(raw).hexdigest()[:16])

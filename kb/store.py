@@ -1,0 +1,351 @@
+"""The knowledge base on LanceDB: the only module that imports lancedb.
+
+Every table is written by appending whole batches. A batch is committed when its rows stand in the ledger
+(`commits`); rows of a later batch number are what a killed run left behind and are removed before the next
+write. So a store is always what its ledger says.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import lancedb
+import numpy as np
+import platformdirs
+import pyarrow as pa
+import pyarrow.compute as pc
+from lancedb.index import FTS, Bitmap, BTree
+from lancedb.query import MatchQuery
+
+from ingest.errors import PrloreError
+from kb.filters import Filter, quoted
+from kb.tables import CARD_FIELDS, CHUNK_FIELD, ROW_TABLES, SCHEMAS, STORE_SCHEMA, vectors_schema
+
+_FTS_MEMORY_MIB = 256
+_SCAN_ROWS = 20_000
+
+
+class StoreError(PrloreError):
+    """A knowledge base that can't be opened or is not one of ours."""
+
+
+def default_uri() -> str:
+    """`PRLORE_KB`, or the platform's user data folder."""
+    return os.environ.get("PRLORE_KB") or str(Path(platformdirs.user_data_dir("prlore", appauthor=False)) / "kb")
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """What became of one commit."""
+
+    sha: str
+    number: int | None
+    outcome: str
+    committed_at: str
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class FtsHit:
+    """One row of a full-text search with its BM25 score."""
+
+    card_id: str
+    score: float
+    row: Mapping[str, Any]
+
+
+class Store:
+    """An open knowledge base. Use `Store.open` or `Store.create`."""
+
+    def __init__(self, uri: str, database: Any) -> None:
+        self.uri = uri
+        self._database = database
+        self._open: dict[str, Any] = {}
+
+    # opening -----------------------------------------------------------------------------------------
+
+    @classmethod
+    def open(cls, uri: str) -> Store:
+        """Open an existing store.
+
+        Raises:
+            StoreError: nothing is there, it is no store of prlore, or its schema is of another version.
+        """
+        store = cls(uri, _connect(uri, must_exist=True))
+        names = store._table_names()
+        if "meta" not in names:
+            what = "is a LanceDB folder but no prlore knowledge base" if names else "holds no knowledge base"
+            raise StoreError(f"{uri} {what}: fill one with `prlore ingest git` or name another with --kb")
+        version = store.meta().get("schema", "?")
+        if version != STORE_SCHEMA:
+            raise StoreError(
+                f"{uri} has store schema {version}, this prlore reads {STORE_SCHEMA}: "
+                "ingest into a new --kb, or use the prlore that wrote it"
+            )
+        return store
+
+    @classmethod
+    def create(cls, uri: str, meta: Mapping[str, str]) -> Store:
+        """Open a store, made first where there is none.
+
+        Raises:
+            StoreError: the place holds something else, or can't be written.
+        """
+        store = cls(uri, _connect(uri, must_exist=False))
+        names = store._table_names()
+        if names and "meta" not in names and not names <= set(SCHEMAS):
+            raise StoreError(f"{uri} is a LanceDB folder but no prlore knowledge base: name another with --kb")
+        if "meta" in names:
+            return cls.open(uri)
+        try:
+            for name, schema in SCHEMAS.items():
+                if name != "meta" and name not in names:
+                    store._database.create_table(name, schema=schema, exist_ok=True)
+            rows = {"schema": STORE_SCHEMA, **meta}  # last, since it makes the folder a store
+            data = pa.table({"key": list(rows), "value": list(rows.values())}, schema=SCHEMAS["meta"])
+            store._database.create_table("meta", data=data, mode="overwrite")
+        except (OSError, RuntimeError) as exc:
+            raise StoreError(f"can't write {uri}: {_first_line(exc)}") from exc
+        return store
+
+    def _table_names(self) -> set[str]:
+        try:
+            return set(self._database.list_tables(limit=1000).tables)
+        except (OSError, RuntimeError, ValueError) as exc:
+            raise StoreError(f"can't read {self.uri}: {_first_line(exc)}") from exc
+
+    def _table(self, name: str) -> Any:
+        if name not in self._open:
+            try:
+                self._open[name] = self._database.open_table(name)
+            except (OSError, RuntimeError, ValueError, FileNotFoundError) as exc:
+                raise StoreError(f"{self.uri} lacks its table {name!r}: ingest into a new --kb") from exc
+        return self._open[name]
+
+    # meta --------------------------------------------------------------------------------------------
+
+    def meta(self) -> dict[str, str]:
+        """All entries of the meta table."""
+        rows = self._table("meta").search().limit(1000).to_arrow()
+        return dict(zip(rows["key"].to_pylist(), rows["value"].to_pylist(), strict=True))
+
+    def set_meta(self, entries: Mapping[str, str]) -> None:
+        """Write meta entries, replacing those of the same key."""
+        data = pa.table({"key": list(entries), "value": list(entries.values())}, schema=SCHEMAS["meta"])
+        self._table("meta").merge_insert("key").when_matched_update_all().when_not_matched_insert_all().execute(data)
+
+    # writing -----------------------------------------------------------------------------------------
+
+    def ledger(self, repo: str) -> dict[str, LedgerRow]:
+        """What is known of a repository's commits, by full commit name."""
+        columns = ["sha", "number", "outcome", "committed_at", "batch"]
+        rows = self._scan("commits", f"repo = {quoted(repo)}", columns)
+        return {
+            sha: LedgerRow(sha, number, outcome, at, batch)
+            for sha, number, outcome, at, batch in zip(*(rows[c].to_pylist() for c in columns), strict=True)
+        }
+
+    def last_batch(self) -> int:
+        """Number of the last committed batch, 0 in an empty store."""
+        batches = self._scan("commits", None, ["batch"])["batch"]
+        return int(pc.max(batches).as_py() or 0)
+
+    def discard_after(self, batch: int) -> int:
+        """Remove rows of batches behind `batch`, the leftovers of a killed run; returns how many."""
+        removed = 0
+        for name in ROW_TABLES:
+            if name == "vectors" and not self.has_vectors():
+                continue
+            table = self._table(name)
+            left = table.count_rows(f"batch > {int(batch)}")
+            if left:
+                table.delete(f"batch > {int(batch)}")
+                removed += left
+        return removed
+
+    def append(self, name: str, rows: pa.Table) -> None:
+        """Append rows to a table."""
+        if rows.num_rows:
+            self._table(name).add(rows)
+
+    def commit_batch(self, rows: pa.Table) -> None:
+        """Write ledger rows in one transaction, replacing those of the same commit: the batch now counts."""
+        keys = ["repo", "sha"]
+        self._table("commits").merge_insert(keys).when_matched_update_all().when_not_matched_insert_all().execute(rows)
+
+    def remove_cards(self, ids: Sequence[str]) -> None:
+        """Remove cards with their chunks, links and vectors."""
+        for part in _slices(ids, 500):
+            names = ", ".join(quoted(i) for i in part)
+            self._table("chunks").delete(f"card_id IN ({names})")
+            self._table("links").delete(f"source IN ({names})")
+            if self.has_vectors():
+                self._table("vectors").delete(f"id IN ({names})")
+            self._table("cards").delete(f"id IN ({names})")
+
+    def replace_families(self, ids: Sequence[str], families: Sequence[Sequence[str]], cards: Sequence[str]) -> None:
+        """Write new family tags of cards."""
+        if not ids:
+            return
+        old = self.cards_by_id(ids)
+        order = {name: i for i, name in enumerate(old["id"].to_pylist())}
+        take = old.take(pa.array([order[i] for i in ids]))
+        for column, values, kind in (("families", families, pa.list_(pa.string())), ("card", cards, pa.string())):
+            at = take.schema.get_field_index(column)
+            take = take.set_column(at, take.schema.field(at), pa.array([list(v) if column == "families" else v for v in values], kind))
+        self._table("cards").merge_insert("id").when_matched_update_all().execute(take)
+
+    def create_vectors(self, dimensions: int) -> None:
+        """Make the table of vectors, empty."""
+        self._database.create_table("vectors", schema=vectors_schema(dimensions), mode="overwrite")
+        self._open.pop("vectors", None)
+
+    def has_vectors(self) -> bool:
+        """Whether the store holds vectors."""
+        if "vectors" in self._open:
+            return True
+        return "vectors" in self._table_names()
+
+    def finish(self) -> None:
+        """Bring the search indexes up to date, merge small files, count words. Safe to repeat."""
+        self._compact()
+        cards, chunks = self._table("cards"), self._table("chunks")
+        for table, columns in ((cards, CARD_FIELDS), (chunks, (CHUNK_FIELD,))):
+            indexed = {name for index in table.list_indices() for name in index.columns}
+            if not table.count_rows():
+                continue
+            for column in columns:
+                if column not in indexed:
+                    table.create_index(column, config=_fts(), replace=True)
+            if "repo" not in indexed:
+                table.create_index("repo", config=Bitmap())
+            if table is cards and "id" not in indexed:
+                table.create_index("id", config=BTree())
+            if table is chunks and "card_id" not in indexed:
+                table.create_index("card_id", config=BTree())
+            if any(self._unindexed(table, index.name) for index in table.list_indices()):
+                table.optimize()
+        self._count_words()
+
+    def _unindexed(self, table: Any, index: str) -> int:
+        stats = table.index_stats(index)
+        return int(stats.num_unindexed_rows) if stats is not None else 0
+
+    def is_finished(self) -> bool:
+        """Whether every row is covered by the search indexes."""
+        for name, columns in (("cards", CARD_FIELDS), ("chunks", (CHUNK_FIELD,))):
+            table = self._table(name)
+            indices = table.list_indices()
+            if table.count_rows() and not set(columns) <= {c for i in indices for c in i.columns}:
+                return False
+            if any(self._unindexed(table, index.name) for index in indices):
+                return False
+        return self.count("terms") > 0 or not self.count("cards")
+
+    def _compact(self) -> None:
+        names = [*SCHEMAS, "vectors"] if self.has_vectors() else list(SCHEMAS)
+        for name in names:
+            table = self._table(name)
+            if table.stats().fragment_stats.num_fragments > 4:
+                table.optimize(cleanup_older_than=timedelta(hours=1))
+
+    def _count_words(self) -> None:
+        counts: dict[str, int] = {}
+        columns = list(CARD_FIELDS)
+        for batch in self._table("cards").search().select(columns).limit(None).to_batches(2048):
+            texts = [batch.column(c) for c in columns]
+            joined = pc.binary_join_element_wise(*texts, " ")
+            for text in joined.to_pylist():
+                for word in set(text.split(" ")):
+                    counts[word] = counts.get(word, 0) + 1
+        counts.pop("", None)
+        words = sorted(counts)
+        data = pa.table({"word": words, "cards": pa.array([counts[w] for w in words], pa.int32())}, schema=SCHEMAS["terms"])
+        self._database.create_table("terms", data=data, mode="overwrite")
+        self._open.pop("terms", None)
+
+    # reading -----------------------------------------------------------------------------------------
+
+    def count(self, name: str, where: Filter | None = None) -> int:
+        """Rows of a table."""
+        return int(self._table(name).count_rows(where.sql() if where else None))
+
+    def _scan(self, name: str, where: str | None, columns: list[str], limit: int | None = None) -> pa.Table:
+        search = self._table(name).search().select(columns).limit(limit)
+        return (search.where(where) if where else search).to_arrow()
+
+    def scan(self, name: str, columns: list[str], where: Filter | None = None) -> pa.Table:
+        """Columns of all rows of a table that pass a filter."""
+        return self._scan(name, where.sql() if where else None, columns)
+
+    def cards_by_id(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        """Rows of the given cards, in no order."""
+        names = ", ".join(quoted(i) for i in ids) or "''"
+        search = self._table("cards").search().where(f"id IN ({names})").limit(len(ids) or 1)
+        return (search.select(list(columns)) if columns else search).to_arrow()
+
+    def cards_of_number(self, number: int, repo: str | None = None) -> list[str]:
+        """Ids of all cards with a number."""
+        where = f"number = {int(number)}" + (f" AND repo = {quoted(repo)}" if repo else "")
+        return sorted(self._scan("cards", where, ["id"], 100)["id"].to_pylist())
+
+    def search_cards(self, words: str, field: str, limit: int, where: Filter | None, columns: list[str]) -> pa.Table:
+        """Full-text search of one card field: the columns and `_score`, best first."""
+        return self._search("cards", words, field, limit, where, columns)
+
+    def search_chunks(self, words: str, limit: int, where: Filter | None, columns: list[str]) -> pa.Table:
+        """Full-text search of the chunks: the columns and `_score`, best first."""
+        return self._search("chunks", words, CHUNK_FIELD, limit, where, columns)
+
+    def _search(self, name: str, words: str, field: str, limit: int, where: Filter | None, columns: list[str]) -> pa.Table:
+        search = self._table(name).search(MatchQuery(words, field), query_type="fts")
+        if where is not None and where:
+            search = search.where(where.sql(), prefilter=True)
+        return search.select([*columns, "_score"]).limit(limit).to_arrow()
+
+    def vectors(self) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float32]]]:
+        """Ids and unit vectors (n, dimensions) of all cards."""
+        rows = self._scan("vectors", None, ["id", "vector"])
+        flat = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        return rows["id"].to_pylist(), flat.reshape(rows.num_rows, -1)
+
+    def words(self) -> dict[str, int]:
+        """In how many cards each word stands."""
+        rows = self._scan("terms", None, ["word", "cards"])
+        return dict(zip(rows["word"].to_pylist(), rows["cards"].to_pylist(), strict=True))
+
+
+def _connect(uri: str, *, must_exist: bool) -> Any:
+    is_local = "://" not in uri
+    if is_local:
+        path = Path(uri).expanduser()
+        if path.exists() and not path.is_dir():
+            raise StoreError(f"{uri} is a file, a knowledge base is a folder: name another with --kb")
+        if must_exist and not path.is_dir():
+            raise StoreError(f"no knowledge base at {uri}: fill one with `prlore ingest git`, or name it with --kb or PRLORE_KB")
+        uri = str(path)
+    try:
+        return lancedb.connect(uri)
+    except (OSError, RuntimeError, ValueError) as exc:
+        raise StoreError(f"can't open {uri}: {_first_line(exc)}") from exc
+
+
+def _fts() -> FTS:
+    """Words are split and lowered by `kb.words`; the index takes them as they are."""
+    return FTS(
+        base_tokenizer="whitespace", with_position=False, lower_case=False, stem=False, remove_stop_words=False,
+        ascii_folding=False, max_token_length=200, memory_limit=_FTS_MEMORY_MIB,
+    )  # fmt: skip
+
+
+def _slices(items: Sequence[str], size: int) -> Iterable[Sequence[str]]:
+    return (items[i : i + size] for i in range(0, len(items), size))
+
+
+def _first_line(exc: Exception) -> str:
+    return (str(exc).strip().splitlines() or [type(exc).__name__])[0][:300]

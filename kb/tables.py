@@ -1,0 +1,98 @@
+"""The tables of a store: their columns, what each column means, and which of them are searched."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+STORE_SCHEMA = "1"
+
+CARDS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # owner/name#N
+        pa.field("repo", pa.string(), nullable=False),
+        pa.field("number", pa.int32(), nullable=False),
+        pa.field("title", pa.string(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("status", pa.string(), nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
+        pa.field("merged_at", pa.string(), nullable=False),  # ISO 8601 in UTC, so that text order is time order
+        pa.field("families", pa.list_(pa.string()), nullable=False),
+        pa.field("path_text", pa.string(), nullable=False),  # all paths, one a line, for the path filter
+        pa.field("symbol_text", pa.string(), nullable=False),  # all symbols, flags and variables, one a line
+        pa.field("title_words", pa.string(), nullable=False),
+        pa.field("path_words", pa.string(), nullable=False),
+        pa.field("introduced_words", pa.string(), nullable=False),
+        pa.field("changed_words", pa.string(), nullable=False),
+        pa.field("diff_words", pa.string(), nullable=False),
+        pa.field("description_words", pa.string(), nullable=False),  # our prose on reviewed cards; PR bodies later
+        pa.field("review_words", pa.string(), nullable=False),  # empty until threads are synced
+        pa.field("card", pa.string(), nullable=False),  # the whole card as JSON
+        pa.field("batch", pa.int64(), nullable=False),
+    ]
+)
+CARD_FIELDS = (
+    "title_words", "path_words", "introduced_words", "changed_words", "diff_words", "description_words", "review_words",
+)  # fmt: skip
+
+CHUNKS = pa.schema(
+    [
+        pa.field("card_id", pa.string(), nullable=False),
+        pa.field("repo", pa.string(), nullable=False),
+        pa.field("ordinal", pa.int32(), nullable=False),  # 0-based place in the pull request's diff
+        pa.field("path", pa.string(), nullable=False),
+        pa.field("hunk", pa.string(), nullable=False),  # header and section of the hunk the piece begins in
+        pa.field("text", pa.string(), nullable=False),
+        pa.field("words", pa.string(), nullable=False),
+        pa.field("batch", pa.int64(), nullable=False),
+    ]
+)
+CHUNK_FIELD = "words"
+
+LINKS = pa.schema(
+    [
+        pa.field("repo", pa.string(), nullable=False),
+        pa.field("source", pa.string(), nullable=False),  # owner/name#N
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("target", pa.string(), nullable=False),  # owner/name#N or commit:SHA
+        pa.field("batch", pa.int64(), nullable=False),
+    ]
+)
+
+# The ledger: one row a commit that was walked. A batch counts once its rows stand here.
+COMMITS = pa.schema(
+    [
+        pa.field("repo", pa.string(), nullable=False),
+        pa.field("sha", pa.string(), nullable=False),
+        pa.field("number", pa.int32()),
+        pa.field("outcome", pa.string(), nullable=False),  # card, duplicate, no-number
+        pa.field("committed_at", pa.string(), nullable=False),
+        pa.field("subject", pa.string(), nullable=False),
+        pa.field("problem", pa.string(), nullable=False),
+        pa.field("batch", pa.int64(), nullable=False),
+    ]
+)
+
+TERMS = pa.schema(
+    [
+        pa.field("word", pa.string(), nullable=False),
+        pa.field("cards", pa.int32(), nullable=False),  # cards that hold the word in any field
+    ]
+)
+
+META = pa.schema([pa.field("key", pa.string(), nullable=False), pa.field("value", pa.string(), nullable=False)])
+
+
+def vectors_schema(dimensions: int) -> pa.Schema:
+    """The table of card vectors; rows are of unit length."""
+    return pa.schema(
+        [
+            pa.field("id", pa.string(), nullable=False),
+            pa.field("repo", pa.string(), nullable=False),
+            pa.field("batch", pa.int64(), nullable=False),
+            pa.field("vector", pa.list_(pa.float16(), dimensions), nullable=False),
+        ]
+    )
+
+
+SCHEMAS = {"cards": CARDS, "chunks": CHUNKS, "links": LINKS, "commits": COMMITS, "terms": TERMS, "meta": META}
+ROW_TABLES = ("chunks", "links", "vectors", "cards")  # in writing order; the ledger follows them
