@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -71,8 +71,8 @@ def read_pull_requests(
     index: CommitIndex,
     digest: Digest[T],
     workers: int | None = None,
-) -> Iterator[ReadPullRequest[T]]:
-    """Read the diffs of numbered commits.
+) -> Generator[ReadPullRequest[T], None, None]:
+    """Read the diffs of numbered commits. Close the generator to end its processes early.
 
     Args:
         repository: where they are.

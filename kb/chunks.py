@@ -18,6 +18,7 @@ _CHUNK_CHARS = 4000
 _LINE_CHARS = 400  # longer lines are data; they are cut in the chunk, never in the counts
 _CHUNKS_A_FILE = 24
 _CHUNKS_OF_DATA = 2
+_CHUNKS_RANKED = 6  # pieces of a file looked through for its best lines
 _WORDS_A_CHUNK = 400
 _DIFF_WORDS_A_FILE = 600
 _REPEATS = 3
@@ -68,9 +69,10 @@ def digest_file(file: ChangedFile) -> FileDigest:
         words = code_words("\n".join(lines))
         file_words += words
         chunks.append(Chunk(hunk, text, capped([*path_words, *code_words(hunk.partition(" @@")[2]), *words], _REPEATS, _WORDS_A_CHUNK)))
-        score, window = best_window(text)
-        if score > best[0]:
-            best = (score, hunk.partition(" @@")[0] + " @@", window)
+        if len(chunks) <= _CHUNKS_RANKED:
+            score, window = best_window(text)
+            if score > best[0]:
+                best = (score, hunk.partition(" @@")[0] + " @@", window)
     weight = group_weight(file.group)
     return FileDigest(
         chunks=tuple(chunks),

@@ -8,7 +8,7 @@ change consists of nothing else.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
 from ingest.records import FileGroup
 from kb.words import code_words
@@ -16,13 +16,15 @@ from kb.words import code_words
 MOST_LINES = 12
 
 _NOISE = re.compile(
-    r"^\s*(?:$|#(?!\s*(?:if|ifdef|define|pragma|include))|//|/?\*|\"\"\"|'''|from\s+\S+\s+import\b|import\b|use\s+[\w:]+|"
-    r"#include|[\])}\[({,;:]+$|pass$|else:$|try:$|return$|@@)|licen[sc]e|copyright|spdx", re.IGNORECASE
+    r"\s*(?:$|#(?!\s*(?:if|ifdef|define|pragma|include))|//|/?\*|\"\"\"|'''|from\s+\S+\s+import\b|import\b|use\s+[\w:]+|"
+    r"#include|[\])}\[({,;:]+$|pass$|else:$|try:$|return$|@@)", re.IGNORECASE
 )  # fmt: skip
+_LEGAL = re.compile(r"licen[sc]e|copyright|spdx", re.IGNORECASE)
 _STRONG = re.compile(
     r"\b(?:def|class|fn|struct|__global__|triton\.jit|if|elif|assert|raise|return|add_argument|register|torch\.ops|"
     r"environ|getenv)\b"
 )
+_WORD = re.compile(r"[A-Za-z]{2,}")
 _GROUP_WEIGHT: dict[FileGroup, float] = {
     "runtime": 1.0, "kernel": 1.0, "build": 0.35, "config": 0.3, "benchmark": 0.3, "test": 0.3, "ci": 0.2, "docs": 0.2,
 }  # fmt: skip
@@ -30,20 +32,18 @@ _GROUP_WEIGHT: dict[FileGroup, float] = {
 
 def line_score(line: str) -> float:
     """Information in one diff line, marks included: 0 for noise and context."""
-    if line[:1] not in "+-" or len(line) > 400 or _NOISE.search(line[1:]):
+    if line[:1] not in "+-" or len(line) > 400 or _NOISE.match(line, 1) or _LEGAL.search(line):
         return 0.0
-    words = len(set(code_words(line[1:])))
-    score = min(words, 8) / 8 + (0.5 if _STRONG.search(line) else 0.0)
+    score = min(len(set(_WORD.findall(line))), 8) / 8 + (0.5 if _STRONG.search(line) else 0.0)
     return score if line[0] == "+" else 0.7 * score
 
 
-def best_window(text: str, wanted: Collection[str] = (), weights: dict[str, float] | None = None) -> tuple[float, str]:
+def best_window(text: str, wanted: Mapping[str, float] | None = None) -> tuple[float, str]:
     """The best run of at most 12 lines of a chunk, and its score.
 
     Args:
         text: diff lines, hunk headers among them.
-        wanted: words of a question; lines that hold them come first.
-        weights: worth of a wanted word, 1 where it is not listed.
+        wanted: words of a question with their worth; lines that hold them come first.
     """
     best = (0.0, 0, 0)
     lines = text.rstrip("\n").split("\n")
@@ -51,8 +51,8 @@ def best_window(text: str, wanted: Collection[str] = (), weights: dict[str, floa
     if wanted:
         for i, line in enumerate(lines):
             if line[:1] in "+- ":
-                hit = wanted & set(code_words(line[1:])) if isinstance(wanted, (set, frozenset)) else set()
-                scores[i] += sum((weights or {}).get(w, 1.0) for w in hit) * (1.0 if line[:1] in "+-" else 0.4)
+                worth = sum(wanted[w] for w in wanted.keys() & set(code_words(line[1:])))
+                scores[i] += worth * (1.0 if line[:1] in "+-" else 0.4)
     for first, last in _spans(lines):
         window, start = 0.0, first
         for i in range(first, last):
@@ -62,15 +62,20 @@ def best_window(text: str, wanted: Collection[str] = (), weights: dict[str, floa
                 start += 1
             if window > best[0] + 1e-9:
                 best = (window, start, i + 1)
-    start, end = best[1], best[2]
-    if end == 0:  # nothing but noise: the first changed lines are all there is
+    return best[0], "\n".join(line[:240] for line in _trimmed(lines, best[1], best[2]))
+
+
+def _trimmed(lines: Sequence[str], start: int, end: int) -> Sequence[str]:
+    """A window without blank lines at its ends; the first changed lines where nothing but noise is there."""
+    if end == 0:
         start = next((i for i, line in enumerate(lines) if line[:1] in "+-"), 0)
-        end = min(start + MOST_LINES, next((i for i in range(start, len(lines)) if lines[i].startswith("@@")), len(lines)))
+        stop = next((i for i in range(start, len(lines)) if lines[i].startswith("@@")), len(lines))
+        end = min(start + MOST_LINES, stop)
     while start < end - 1 and not lines[start].strip("+- \t"):
         start += 1
     while end - 1 > start and not lines[end - 1].strip("+- \t"):
         end -= 1
-    return best[0], "\n".join(line[:240] for line in lines[start:end])
+    return lines[start:end]
 
 
 def _spans(lines: Sequence[str]) -> list[tuple[int, int]]:

@@ -66,8 +66,8 @@ class Families:
             for name in (family.slug, *family.also):
                 names.setdefault(name.lower(), []).append(family.slug)
         for family in self.entries:
-            if family.group and family.group.lower() not in names:
-                names[family.group.lower()] = [f.slug for f in self.entries if f.group == family.group]
+            if family.group:  # a word that is a slug and a group means the group, the wider answer
+                names.setdefault(family.group.lower(), []).append(family.slug)
         return {name: tuple(dict.fromkeys(slugs)) for name, slugs in names.items()}
 
     @cached_property
@@ -93,11 +93,12 @@ class Families:
         return {name: tuple(slugs) for name, slugs in owners.items()}
 
     @cached_property
-    def _path_regexes(self) -> list[tuple[str, re.Pattern[str]]]:
+    def _globs(self) -> list[tuple[str, re.Pattern[str], str]]:
+        """(literal part, pattern, slug) of every glob: most paths lack the literal, which is cheap to see."""
         return [
-            (f.slug, re.compile("(?:" + "|".join(glob_pattern(g.lower()) for g in (*f.paths, *f.shared)) + r")\Z"))
+            (max(re.split(r"[*?]+/?", glob.lower()), key=len), re.compile(glob_pattern(glob.lower()) + r"\Z"), f.slug)
             for f in self.entries
-            if f.paths or f.shared
+            for glob in (*f.paths, *f.shared)
         ]
 
     def resolve(self, name: str) -> tuple[str, ...]:
@@ -134,7 +135,7 @@ class Families:
     def of_path(self, path: str) -> tuple[str, ...]:
         """Families whose files, shared files included, a path is one of, or whose name stands in its file name."""
         lowered = path.lower()
-        found = [slug for slug, regex in self._path_regexes if regex.match(lowered)]
+        found = [slug for literal, pattern, slug in self._globs if literal in lowered and pattern.match(lowered)]
         found += self.mentioned(lowered.rsplit("/", 1)[-1].rsplit(".", 1)[0].replace("_", " "))
         return tuple(dict.fromkeys(found))
 

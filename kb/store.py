@@ -108,7 +108,7 @@ class Store:
                     store._database.create_table(name, schema=schema, exist_ok=True)
             rows = {"schema": STORE_SCHEMA, **meta}  # last, since it makes the folder a store
             data = pa.table({"key": list(rows), "value": list(rows.values())}, schema=SCHEMAS["meta"])
-            store._database.create_table("meta", data=data, mode="overwrite")
+            store._database.create_table("meta", data=data)
         except (OSError, RuntimeError) as exc:
             raise StoreError(f"can't write {uri}: {_first_line(exc)}") from exc
         return store
@@ -202,7 +202,7 @@ class Store:
 
     def create_vectors(self, dimensions: int) -> None:
         """Make the table of vectors, empty."""
-        self._database.create_table("vectors", schema=vectors_schema(dimensions), mode="overwrite")
+        self._database.create_table("vectors", schema=vectors_schema(dimensions), exist_ok=True)
         self._open.pop("vectors", None)
 
     def has_vectors(self) -> bool:
@@ -251,7 +251,7 @@ class Store:
         names = [*SCHEMAS, "vectors"] if self.has_vectors() else list(SCHEMAS)
         for name in names:
             table = self._table(name)
-            if table.stats().fragment_stats.num_fragments > 4:
+            if table.stats()["fragment_stats"]["num_fragments"] > 4:
                 table.optimize(cleanup_older_than=timedelta(hours=1))
 
     def _count_words(self) -> None:
@@ -283,16 +283,41 @@ class Store:
         """Columns of all rows of a table that pass a filter."""
         return self._scan(name, where.sql() if where else None, columns)
 
-    def cards_by_id(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
-        """Rows of the given cards, in no order."""
+    def cards_by_id(
+        self, ids: Sequence[str], columns: Sequence[str] | None = None, where: Filter | None = None
+    ) -> pa.Table:
+        """Rows of the given cards that pass a filter, in no order."""
         names = ", ".join(quoted(i) for i in ids) or "''"
-        search = self._table("cards").search().where(f"id IN ({names})").limit(len(ids) or 1)
+        condition = f"id IN ({names})" + (f" AND {where.sql()}" if where else "")
+        search = self._table("cards").search().where(condition).limit(len(ids) or 1)
         return (search.select(list(columns)) if columns else search).to_arrow()
+
+    def card_words(self, ids: Sequence[str]) -> dict[str, set[str]]:
+        """All searched words of the given cards."""
+        rows = self.cards_by_id(ids, ["id", *CARD_FIELDS]).to_pylist()
+        return {row["id"]: {w for f in CARD_FIELDS for w in row[f].split(" ")} for row in rows}
+
+    def chunk_texts(self, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], tuple[str, str, str]]:
+        """(path, hunk, text) of chunks by card and ordinal."""
+        if not places:
+            return {}
+        condition = " OR ".join(f"(card_id = {quoted(card)} AND ordinal = {int(n)})" for card, n in places)
+        rows = self._scan("chunks", condition, ["card_id", "ordinal", "path", "hunk", "text"], len(places)).to_pylist()
+        return {(r["card_id"], r["ordinal"]): (r["path"], r["hunk"], r["text"]) for r in rows}
+
+    def ids_of_origin(self, origin: str) -> list[str]:
+        """Ids of the cards that came one way: `git` or `starter`."""
+        return list(self._scan("cards", f"origin = {quoted(origin)}", ["id"])["id"].to_pylist())
 
     def cards_of_number(self, number: int, repo: str | None = None) -> list[str]:
         """Ids of all cards with a number."""
         where = f"number = {int(number)}" + (f" AND repo = {quoted(repo)}" if repo else "")
         return sorted(self._scan("cards", where, ["id"], 100)["id"].to_pylist())
+
+    def links_to(self, card_id: str) -> list[tuple[str, str]]:
+        """(kind, id) of the pull requests that name this one."""
+        rows = self._scan("links", f"target = {quoted(card_id)}", ["kind", "source"])
+        return sorted(zip(rows["kind"].to_pylist(), rows["source"].to_pylist(), strict=True))
 
     def search_cards(self, words: str, field: str, limit: int, where: Filter | None, columns: list[str]) -> pa.Table:
         """Full-text search of one card field: the columns and `_score`, best first."""
@@ -314,9 +339,12 @@ class Store:
         flat = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return rows["id"].to_pylist(), flat.reshape(rows.num_rows, -1)
 
-    def words(self) -> dict[str, int]:
-        """In how many cards each word stands."""
-        rows = self._scan("terms", None, ["word", "cards"])
+    def word_counts(self, words: Sequence[str]) -> dict[str, int]:
+        """In how many cards each of some words stands; words that stand in none are left out."""
+        if not words:
+            return {}
+        names = ", ".join(quoted(w) for w in dict.fromkeys(words))
+        rows = self._scan("terms", f"word IN ({names})", ["word", "cards"])
         return dict(zip(rows["word"].to_pylist(), rows["cards"].to_pylist(), strict=True))
 
 

@@ -1,0 +1,1 @@
+"""Numbers from traces and benchmarks. Imports nothing of the other packages."""

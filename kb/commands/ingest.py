@@ -1,0 +1,97 @@
+"""`prlore ingest`: pull requests into the knowledge base."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import click
+
+from kb.commands.options import UsageProblem, is_terminal, json_option, kb_option, parse_date
+
+
+@click.group()
+def ingest() -> None:
+    """Read pull requests into the knowledge base."""
+
+
+@ingest.command("git")
+@click.argument("source", metavar="PATH_OR_URL")
+@click.option("--repo", required=True, metavar="OWNER/NAME", help="Whose pull request numbers the history carries.")
+@click.option("--rev", default="HEAD", show_default=True, help="Revision to walk.")
+@click.option("--since", metavar="DATE", help="Only commits from this day on.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N pull requests that are not there yet.")
+@click.option("--encoder", metavar="NAME", help="static (default), none, or a sentence-transformers model.")
+@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes. [default: one a core]")
+@kb_option
+@json_option
+def git(
+    source: str, repo: str, rev: str, since: str | None, limit: int | None, encoder: str | None,
+    workers: int | None, kb: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Read the merged pull requests of a git history: a clone, a bare repository, or a URL.
+
+    Reads only what the knowledge base does not hold yet. A run that was killed goes on where it stopped.
+    """
+    from tqdm import tqdm
+
+    from ingest.git import open_repository
+    from kb import report
+    from kb.build import Options, build
+    from kb.store import Store, default_uri
+
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+        raise UsageProblem(f"--repo {repo!r} is no repository name: write it as owner/name, sgl-project/sglang")
+    options = Options(repo, rev, parse_date(since, "--since"), limit or 0, encoder, workers)
+    path = _local(source)
+    with open_repository(path) as repository:
+        repository.resolve(rev)  # a mistyped revision must not leave an empty store behind
+        store = Store.create(kb or default_uri(), {"created_by": f"prlore {_version()}"})
+        with tqdm(total=None, unit=" PR", disable=not is_terminal(), dynamic_ncols=True, desc=repo) as bar:
+
+            def progress(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            result = build(store, repository, options, progress)
+    click.echo(json.dumps(report.build_json(result)) if as_json else report.build_text(result, store.uri))
+
+
+@ingest.command("starter")
+@kb_option
+@json_option
+def starter(kb: str | None, as_json: bool) -> None:
+    """Put the embedded cards of data/cards into the knowledge base."""
+    from kb.store import Store, default_uri
+    from kb.starter_build import add_starter
+
+    store = Store.create(kb or default_uri(), {"created_by": f"prlore {_version()}"})
+    added, held = add_starter(store)
+    if as_json:
+        click.echo(json.dumps({"added": added, "held": held, "kb": store.uri}))
+    else:
+        click.echo(f"{added} embedded cards added, {held} already held: {store.uri}")
+
+
+def _local(source: str) -> Path:
+    """The folder of a source; a URL is mirrored in the user cache folder."""
+    from ingest.git import is_url, mirror
+
+    if not is_url(source):
+        return Path(source).expanduser()
+    import platformdirs
+
+    name = re.sub(r"[^\w.-]+", "-", source.split("://")[-1]).strip("-")[-80:]
+    digest = hashlib.sha256(source.encode()).hexdigest()[:8]
+    folder = Path(platformdirs.user_cache_dir("prlore", appauthor=False)) / "mirrors" / f"{name}-{digest}.git"
+    click.echo(f"fetching {source}", err=True)
+    mirror(source, folder)
+    return folder
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("prlore")

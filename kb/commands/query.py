@@ -1,0 +1,60 @@
+"""`prlore query`: from a question to cards."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import click
+
+from kb.commands.options import UsageProblem, json_option, kb_option, open_store, parse_date, parse_repo
+
+_KINDS = ("feature", "perf", "fix", "refactor", "model", "test", "docs", "ci", "build", "revert", "other")
+
+
+@click.command("query")
+@click.argument("text", nargs=-1, required=True)
+@click.option("--repo", metavar="REPO", help="sglang, vllm, trtllm, or owner/name.")
+@click.option("--family", metavar="NAME", help="A model family or a group of them.")
+@click.option("--path", metavar="PART", help="Part of a changed path; * stands for anything.")
+@click.option("--symbol", metavar="PART", help="Part of a symbol, flag or variable name.")
+@click.option("--kind", type=click.Choice(_KINDS), help="Kind of change.")
+@click.option("--after", metavar="DATE", help="Merged on this day or later.")
+@click.option("--before", metavar="DATE", help="Merged before this day.")
+@click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="Hits at most.")
+@click.option("--explain", is_flag=True, help="Print what each signal gave.")
+@kb_option
+@json_option
+def query(
+    text: tuple[str, ...], repo: str | None, family: str | None, path: str | None, symbol: str | None,
+    kind: str | None, after: str | None, before: str | None, limit: int, explain: bool, kb: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    """Find the pull requests that bear on TEXT.
+
+    TEXT may name pull requests (#18856, sglang#23454, URLs), paths, symbols, flags, kernels and model families.
+    """
+    started = time.perf_counter()
+    question = " ".join(text).strip()
+    if not question:
+        raise UsageProblem("the question is empty: say what to look for")
+    from kb import report
+    from kb.families import load_families
+    from kb.filters import Filter
+    from kb.search import Searcher
+
+    families = load_families()
+    where = Filter(
+        repos=(parse_repo(repo),) if repo else (),
+        families=families.resolve(family) if family else (),
+        kinds=(kind,) if kind else (),
+        paths=(path,) if path else (),
+        symbols=(symbol,) if symbol else (),
+        after=parse_date(after, "--after"),
+        before=parse_date(before, "--before"),
+    )
+    answer = Searcher(open_store(kb), families).search(question, where, limit)
+    elapsed = (time.perf_counter() - started) * 1000
+    if as_json:
+        click.echo(json.dumps(report.answer_json(answer, elapsed), ensure_ascii=False))
+    else:
+        click.echo(report.answer_text(answer, explain=explain))

@@ -1,0 +1,174 @@
+"""From a pull request as read to its card and its rows in the store. Facts only: nothing is made up here."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+
+import pyarrow as pa
+
+from ingest.reader import ReadPullRequest
+from ingest.records import Symbol
+from kb.cards import Card, CardFile, Coverage, encode_card
+from kb.chunks import FileDigest
+from kb.families import Families
+from kb.tables import CARDS, CHUNKS, LINKS
+from kb.words import capped, code_words, prose_words
+
+_EXCERPTS = 3
+_SYMBOLS = 400  # kept of one card: imports of a whole vendored library must not fill it
+_CHUNKS_A_PULL = 400
+_WORDS = {"title": 200, "path": 2000, "introduced": 1500, "changed": 1500, "diff": 4000, "description": 2000}
+
+
+def utc(moment: str) -> str:
+    """A time in UTC, `2026-01-31T12:00:00Z`; what is no time stays as it is."""
+    try:
+        parsed = datetime.fromisoformat(moment)
+    except ValueError:
+        return moment
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def card_of(read: ReadPullRequest[FileDigest], families: Families) -> Card:
+    """The extracted card of a pull request."""
+    pull = read.pull
+    files = tuple(
+        CardFile(
+            path=f.path,
+            group=f.group,
+            status=f.entry.status,
+            added=f.entry.added,
+            removed=f.entry.removed,
+            old_path=f.entry.old_path if f.entry.old_path != f.path else "",
+            symbol_source=f.symbol_source,
+        )
+        for f in pull.files
+    )
+    words = {w for d in read.digests for w in d.words.split(" ")}
+    best = heapq.nlargest(_EXCERPTS, (d for d in read.digests if d.excerpt), key=lambda d: d.score)
+    return Card(
+        id=pull.id,
+        title=pull.title,
+        kind=pull.kind,
+        status="extracted",
+        origin="git",
+        sha=pull.sha,
+        parent=pull.parent,
+        merged_at=utc(pull.merged_at),
+        additions=pull.added,
+        deletions=pull.removed,
+        families=families.tag(pull.title, (p for f in files for p in (f.path, f.old_path) if p), words),
+        tickets=pull.tickets,
+        coverage=Coverage(
+            state=pull.diff_state,
+            lines_total=pull.added + pull.removed,
+            lines_indexed=sum(d.lines_indexed for d in read.digests[:]),
+            files_total=len(files),
+        ),
+        files=files,
+        symbols=_symbols(s for f in pull.files for s in f.symbols),
+        facts=pull.facts,
+        blast_radius=pull.blast_radius,
+        links=pull.links,
+        excerpts=tuple(d.excerpt for d in best if d.excerpt),
+    )
+
+
+def _symbols(symbols: Iterable[Symbol]) -> tuple[Symbol, ...]:
+    found = list(dict.fromkeys(symbols))
+    if len(found) <= _SYMBOLS:
+        return tuple(found)
+    order = {"introduced": 0, "removed": 1, "changed": 2}
+    return tuple(sorted(found, key=lambda s: order[s.change])[:_SYMBOLS])
+
+
+def field_words(card: Card, diff: Iterable[str]) -> dict[str, str]:
+    """The searched columns of a card.
+
+    Args:
+        card: the card.
+        diff: words of its diff, joined by blanks, file by file.
+    """
+    paths = card.paths()
+    path_words = [w for p in paths for w in (*prose_words(p.replace("/", " ")), p.lower(), PurePosixPath(p).name.lower())]
+    introduced = [s.name for s in card.symbols if s.change == "introduced"]
+    changed = [s.name for s in card.symbols if s.change != "introduced"]
+    facts = card.facts
+    new_names = [*facts.flags_added, *facts.env_added, *facts.config_added]
+    old_names = [*facts.flags_removed, *facts.env_removed, *facts.config_removed]
+    prose = [card.motivation, card.implementation, *card.validation, *card.risks, *(a.says for a in card.anchors)]
+    return {
+        "title_words": capped(prose_words(card.title), 3, _WORDS["title"]),
+        "path_words": capped(path_words, 2, _WORDS["path"]),
+        "introduced_words": capped(_name_words(introduced, new_names), 2, _WORDS["introduced"]),
+        "changed_words": capped(_name_words(changed, old_names), 2, _WORDS["changed"]),
+        "diff_words": capped((w for part in diff for w in part.split(" ") if w), 4, _WORDS["diff"]),
+        "description_words": capped((w for part in prose for w in prose_words(part)), 3, _WORDS["description"]),
+        "review_words": "",
+    }
+
+
+def _name_words(symbols: Sequence[str], names: Sequence[str]) -> list[str]:
+    words = [w for name in (*symbols, *names) for w in code_words(name)]
+    return words + [name.lower() for name in names]  # `--tp-size` and `SGLANG_X` whole, for exact questions
+
+
+def searched_names(card: Card) -> str:
+    """Symbols, flags, variables and keys of a card, one a line, for the symbol filter."""
+    facts = card.facts
+    names = [s.name for s in card.symbols]
+    for group in (facts.flags_added, facts.flags_removed, facts.env_added, facts.env_removed,
+                  facts.config_added, facts.config_removed):  # fmt: skip
+        names += group
+    return "\n".join(dict.fromkeys(names))
+
+
+def card_rows(cards: Sequence[tuple[Card, dict[str, str]]], batch: int) -> pa.Table:
+    """Rows of the cards table."""
+    rows = [
+        {
+            "id": card.id,
+            "repo": card.repo,
+            "number": card.number,
+            "title": card.title,
+            "kind": card.kind,
+            "status": card.status,
+            "origin": card.origin,
+            "merged_at": card.merged_at,
+            "families": list(card.families),
+            "path_text": "\n".join(card.paths()),
+            "symbol_text": searched_names(card),
+            **words,
+            "card": encode_card(card),
+            "batch": batch,
+        }
+        for card, words in cards
+    ]
+    return pa.Table.from_pylist(rows, schema=CARDS)
+
+
+def chunk_rows(reads: Iterable[ReadPullRequest[FileDigest]], batch: int) -> pa.Table:
+    """Rows of the chunks table."""
+    columns: dict[str, list[object]] = {name: [] for name in CHUNKS.names}
+    for read in reads:
+        ordinal = 0
+        for file, digest in zip(read.pull.files, read.digests, strict=True):
+            for chunk in digest.chunks[: max(0, _CHUNKS_A_PULL - ordinal)]:
+                values = (read.pull.id, read.pull.repo, ordinal, file.path, chunk.hunk, chunk.text, chunk.words, batch)
+                for name, value in zip(CHUNKS.names, values, strict=True):
+                    columns[name].append(value)
+                ordinal += 1
+    return pa.table(columns, schema=CHUNKS)
+
+
+def link_rows(cards: Iterable[Card], batch: int) -> pa.Table:
+    """Rows of the links table."""
+    rows = [
+        {"repo": card.repo, "source": card.id, "kind": link.kind, "target": link.target, "batch": batch}
+        for card in cards
+        for link in card.links
+    ]
+    return pa.Table.from_pylist(rows, schema=LINKS)

@@ -1,0 +1,41 @@
+"""Any sentence-transformers model as an encoder, with the extra `[neural]`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kb.encoders.base import EncoderError, Vectors
+
+
+class TransformerEncoder:
+    """A sentence-transformers model. `name` is the model's name or folder."""
+
+    def __init__(self, name: str, model: Any) -> None:
+        self.name = name
+        self._model = model
+        self.dimensions = int(model.get_sentence_embedding_dimension())
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Unit vectors of texts, shape (len(texts), dimensions)."""
+        found = self._model.encode(list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(found, dtype=np.float32)
+
+
+def load_transformer(name: str) -> TransformerEncoder:
+    """Load a model by name or folder.
+
+    Raises:
+        EncoderError: `[neural]` is not installed, or the model can't be loaded.
+    """
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ImportError as exc:
+        raise EncoderError(f"--encoder {name} needs sentence-transformers: pip install 'prlore[neural]'") from exc
+    try:
+        return TransformerEncoder(name, SentenceTransformer(name))
+    except Exception as exc:  # the library raises what its loaders raise: OSError, ValueError, HTTP errors
+        said = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
+        raise EncoderError(f"can't load the model {name!r}: {said[:200]}") from exc

@@ -1,0 +1,1 @@
+"""Campaigns over engines, and the root of the command line."""
