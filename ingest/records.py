@@ -14,7 +14,7 @@ FileGroup = Literal["runtime", "kernel", "test", "benchmark", "docs", "ci", "bui
 SymbolChange = Literal["introduced", "changed", "removed"]
 SymbolSource = Literal["tree-sitter", "hunk-header", "none"]
 DiffState = Literal["complete", "missing"]
-LinkKind = Literal["reverts", "relands", "cherry-picks", "follows"]
+LinkKind = Literal["reverts", "relands", "cherry-picks", "follows", "fixes", "extends"]
 PrKind = Literal["feature", "perf", "fix", "refactor", "model", "test", "docs", "ci", "build", "revert", "other"]
 
 

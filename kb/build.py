@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 
 from ingest.git import Repository
@@ -29,6 +30,7 @@ _BATCH_COMMITS = 512
 # a fork's own small numbers stand among upstream's large ones
 _OUT_OF_SEQUENCE = 0.5
 _NEIGHBOURS = 101
+_DIFF_WORDS = 300  # of a card's diff that its vector sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def build(store: Store, repository: Repository, options: Options, progress: Prog
     """
     report = Report(options.repo)
     families = load_families()
-    encoder = _encoder(store, options)
+    encoder = ensure_encoder(store, options.encoder)
     last = store.last_batch()
     report.discarded = store.discard_after(last)
     report.retagged = retag(store, families)
@@ -138,10 +140,15 @@ def build(store: Store, repository: Repository, options: Options, progress: Prog
     return report
 
 
-def _encoder(store: Store, options: Options) -> Encoder | None:
-    meta = store.meta()
-    known = meta.get("encoder")
-    wanted = options.encoder or known or DEFAULT_ENCODER
+def ensure_encoder(store: Store, name: str | None) -> Encoder | None:
+    """The encoder of a store; a new store takes the named one, or the default.
+
+    Raises:
+        StoreError: the store was built with another one.
+        EncoderError: the encoder can't be had here.
+    """
+    known = store.meta().get("encoder")
+    wanted = name or known or DEFAULT_ENCODER
     encoder = load_encoder(wanted)
     if known is None:
         if encoder is not None:
@@ -217,7 +224,7 @@ class _Writer:
         for read in reads:
             card = card_of(read, self._families)
             if card.id in self._starter:
-                card = merge_prose(card, self._stored(card.id), self._families)
+                card = merge_prose(card, self._stored(card.id))
                 replaced.append(card.id)
             cards.append((card, field_words(card, (d.words for d in read.digests))))
             self._report.problems += read.problems
@@ -255,15 +262,21 @@ class _Writer:
         return pa.Table.from_pylist(rows, schema=COMMITS)
 
 
-def vector_text(words: dict[str, str]) -> str:
-    """What an encoder reads of a card."""
-    return " ".join((words["title_words"], words["introduced_words"][:600], words["changed_words"][:400], words["description_words"][:600]))
+def vector_texts(words: dict[str, str]) -> tuple[str, str]:
+    """What an encoder reads of a card: what people say of it, and what its diff names."""
+    said = f"{words['title_words']} {words['description_words']}"
+    paths = " ".join(w for w in words["path_words"].split(" ") if "/" not in w and "." not in w)
+    diff = " ".join(words["diff_words"].split(" ")[:_DIFF_WORDS])
+    return said, " ".join((words["introduced_words"], words["changed_words"], paths, diff))
 
 
 def vector_rows(encoder: Encoder, cards: Sequence[tuple[Card, dict[str, str]]], batch: int) -> pa.Table:
-    """Rows of the vectors table."""
-    vectors = encoder.encode([vector_text(words) for _, words in cards])
-    flat = pa.array(vectors.astype("float16").reshape(-1), pa.float16())
+    """Rows of the vectors table: the mean of two unit vectors, which finds more than either alone."""
+    texts = [vector_texts(words) for _, words in cards]
+    vectors = encoder.encode([said for said, _ in texts]) + encoder.encode([named for _, named in texts])
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = np.divide(vectors, lengths, out=vectors, where=lengths > 0)
+    flat = pa.array(vectors.astype(np.float16).reshape(-1), pa.float16())
     return pa.table(
         {
             "id": [c.id for c, _ in cards],

@@ -116,13 +116,15 @@ def _name_words(symbols: Sequence[str], names: Sequence[str]) -> list[str]:
     return words + [name.lower() for name in names]  # `--tp-size` and `SGLANG_X` whole, for exact questions
 
 
+_MARKS = {"introduced": "+", "changed": "~", "removed": "-"}
+
+
 def searched_names(card: Card) -> str:
-    """Symbols, flags, variables and keys of a card, one a line, for the symbol filter."""
+    """Symbols, flags, variables and keys of a card, one a line behind a mark: `+` new, `~` changed, `-` gone."""
     facts = card.facts
-    names = [s.name for s in card.symbols]
-    for group in (facts.flags_added, facts.flags_removed, facts.env_added, facts.env_removed,
-                  facts.config_added, facts.config_removed):  # fmt: skip
-        names += group
+    names = [f"{_MARKS[s.change]}{s.name}" for s in card.symbols]
+    names += [f"+{n}" for group in (facts.flags_added, facts.env_added, facts.config_added) for n in group]
+    names += [f"-{n}" for group in (facts.flags_removed, facts.env_removed, facts.config_removed) for n in group]
     return "\n".join(dict.fromkeys(names))
 
 

@@ -13,13 +13,15 @@ import numpy as np
 import pyarrow as pa
 
 from kb.cards import Anchor, Card, Excerpt, Status, decode_card
-from kb.encoders.base import NO_ENCODER, Encoder, load_encoder
+from kb.catalogue import Catalogue, load_catalogue
+from kb.encoders.base import NO_ENCODER, Encoder, Vectors, load_encoder
 from kb.excerpts import best_window
 from kb.families import Families, load_families
 from kb.filters import Filter
 from kb.fusion import Contribution, Weights, load_weights, mix
 from kb.question import Question, parse_question, path_terms
 from kb.store import Store
+from kb.tables import CARD_FIELDS
 
 _FIELDS = {
     "title": "title_words", "path": "path_words", "introduced": "introduced_words", "changed": "changed_words",
@@ -30,6 +32,8 @@ _CHUNKS = 300
 _NEIGHBOURS = 200
 _COMMON = 0.35  # words that stand in more than this share of the cards tell nothing and cost most of the time
 _EXCERPTS = 2
+_LOOKED_AT = 100  # candidates whose own names are compared with the question's
+_EXACT = ("exact path", "introduces symbol", "changes symbol", "introduces name", "changes name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,18 @@ class Answer:
 
 @dataclass(slots=True)
 class _Candidate:
+    """A card under consideration; `chunk` is the row of its best chunk, None where none was found."""
+
     signals: dict[str, float]
-    chunk: tuple[str, int] | None = None
+    chunk: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    card_id: str
+    candidate: _Candidate
+    score: float
+    why: tuple[Contribution, ...]
 
 
 class Searcher:
@@ -81,14 +95,25 @@ class Searcher:
         return load_encoder(self._store.meta().get("encoder", NO_ENCODER))
 
     @cached_property
-    def _vectors(self) -> tuple[list[str], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    def _vectors(self) -> tuple[list[str], Vectors, np.ndarray[Any, Any]]:
         """Ids, unit vectors, and repositories of all cards."""
+        if self._encoder is None or not self._store.has_vectors():
+            return [], np.zeros((0, 1), np.float32), np.zeros(0, str)
         ids, vectors = self._store.vectors()
         return ids, vectors.astype(np.float32), np.array([i.rpartition("#")[0] for i in ids])
 
     @cached_property
+    def _catalogue(self) -> Catalogue:
+        return load_catalogue(self._store)
+
+    @cached_property
+    def _fields(self) -> dict[str, str]:
+        """The card fields that hold anything in this store."""
+        return {signal: field for signal, field in _FIELDS.items() if not self._store.is_blank(field)}
+
+    @property
     def _cards(self) -> int:
-        return self._store.count("cards")
+        return len(self._catalogue.row)
 
     def search(self, text: str, where: Filter | None = None, limit: int = 10) -> Answer:
         """Answer a question.
@@ -109,8 +134,8 @@ class Searcher:
         if words or question.exact or question.paths:
             self._gather(question, words, where, candidates)
         ranked = self._rank(question, where, candidates, limit)
-        hits = self._hits(question, ranked, counts)
-        answered, confidence = self._judge(question, hits, named, counts, candidates)
+        hits, held = self._hits(question, ranked, counts)
+        answered, confidence = self._judge(question, ranked, named, counts, held)
         missing = tuple(
             f"{r.repo}#{r.number}" for r in question.references if not any(_is_reference(i, r.repo, r.number) for i in named)
         )
@@ -140,7 +165,7 @@ class Searcher:
         text = " ".join(words)
         exact = list(question.exact)
         searches = {}
-        for signal, field in _FIELDS.items():
+        for signal, field in self._fields.items():
             query = text
             if signal == "path":
                 query = " ".join([text, *path_terms(question)])
@@ -153,7 +178,7 @@ class Searcher:
         chunks = None
         if text:
             chunks = self._pool.submit(
-                self._store.search_chunks, text, _CHUNKS, where.only_repos, ["card_id", "ordinal"]
+                self._store.search_chunks, text, _CHUNKS, where.only_repos, ["card_id"]
             )
         neighbours = self._pool.submit(self._neighbours, question, where)
         for signal, future in searches.items():
@@ -166,21 +191,20 @@ class Searcher:
     def _add(self, candidates: dict[str, _Candidate], signal: str, rows: pa.Table, column: str) -> None:
         """Scores of one list, as shares of its best: BM25 scores of different fields don't compare."""
         scores = rows["_score"].to_pylist()
-        ids = rows[column].to_pylist()
-        ordinals = rows["ordinal"].to_pylist() if signal == "chunk" else None
-        for i, (card_id, score) in enumerate(zip(ids, scores, strict=True)):
+        places = rows["_rowid"].to_pylist() if signal == "chunk" else None
+        for i, card_id in enumerate(rows[column].to_pylist()):
             candidate = candidates.setdefault(card_id, _Candidate({}))
-            if score / scores[0] > candidate.signals.get(signal, 0.0):
-                candidate.signals[signal] = score / scores[0]
-            if ordinals is not None and candidate.chunk is None:
-                candidate.chunk = (card_id, ordinals[i])
+            if scores[i] / scores[0] > candidate.signals.get(signal, 0.0):
+                candidate.signals[signal] = scores[i] / scores[0]
+                if places is not None:
+                    candidate.chunk = places[i]
 
     def _neighbours(self, question: Question, where: Filter) -> list[tuple[str, float]]:
-        if self._encoder is None or not self._store.has_vectors():
-            return []
         ids, vectors, repos = self._vectors
+        if self._encoder is None or not ids:
+            return []
         vector = self._encoder.encode([question.text])[0]
-        if not len(ids) or not vector.any():
+        if not vector.any():
             return []
         cosines = vectors @ vector
         if where.repos:
@@ -192,50 +216,46 @@ class Searcher:
 
     def _rank(
         self, question: Question, where: Filter, candidates: dict[str, _Candidate], limit: int
-    ) -> list[tuple[str, _Candidate, float, tuple[Contribution, ...]]]:
-        if not candidates:
-            return []
-        weights = self._weights.signals
-        columns = ["id", "families", "path_text", "symbol_text", "merged_at"]
-        first = sorted(candidates, key=lambda i: -mix(candidates[i].signals, weights)[0])[:150]
-        rows = {r["id"]: r for r in self._store.cards_by_id(first, columns, where).to_pylist()}
-        scored = []
-        for card_id in first:
-            row = rows.get(card_id)
-            if row is None:  # found through a chunk or a vector, kept out by the filter
-                continue
-            candidate = candidates[card_id]
-            _exact_signals(question, row, candidate.signals)
-            score, why = mix(candidate.signals, weights)
-            scored.append((card_id, candidate, score, why, row["merged_at"]))
-        scored.sort(key=lambda s: (-s[2], s[4], s[0]))
-        return [(card_id, candidate, score, why) for card_id, candidate, score, why, _ in scored[:limit]]
+    ) -> list[_Ranked]:
+        catalogue, weights = self._catalogue, self._weights.signals
+        wanted = frozenset(question.families)
+        for card_id, candidate in candidates.items():
+            if wanted and wanted & catalogue.families_of(card_id):
+                candidate.signals["family"] = 1.0
+        order = sorted(candidates, key=lambda i: -mix(candidates[i].signals, weights)[0])
+        first = order[:_LOOKED_AT]
+        if question.paths or question.names or question.exact or where != where.only_repos:
+            # chunks and vectors know no filter but the repository's, and exact names need the cards' own
+            rows = self._store.cards_by_id(first, ["id", "path_text", "symbol_text"], where).to_pylist()
+            held = {row["id"]: row for row in rows}
+            first = [card_id for card_id in first if card_id in held]
+            for card_id in first:
+                _exact_signals(question, held[card_id], candidates[card_id].signals)
+        ranked = [_Ranked(i, candidates[i], *mix(candidates[i].signals, weights)) for i in first]
+        ranked.sort(key=lambda r: (-r.score, catalogue.merged_at[catalogue.row[r.card_id]], r.card_id))
+        return ranked[:limit]
 
-    def _hits(
-        self,
-        question: Question,
-        ranked: Sequence[tuple[str, _Candidate, float, tuple[Contribution, ...]]],
-        counts: Mapping[str, int],
-    ) -> tuple[Hit, ...]:
-        ids = [card_id for card_id, *_ in ranked]
-        cards = {
-            i: decode_card(c)
-            for i, c in zip(*(self._store.cards_by_id(ids, ["id", "card"])[k].to_pylist() for k in ("id", "card")), strict=True)
-        }
-        places = [c.chunk for _, c, *_ in ranked if c.chunk is not None]
-        texts = self._store.chunk_texts(places)
+    def _hits(self, question: Question, ranked: Sequence[_Ranked], counts: Mapping[str, int]) -> tuple[tuple[Hit, ...], dict[str, set[str]]]:
+        """The hits, and all words of each card among the first few."""
+        ids = [r.card_id for r in ranked]
+        cards: dict[str, Card] = {}
+        words: dict[str, set[str]] = {}
+        for row in self._store.cards_by_id(ids, ["id", "card", *CARD_FIELDS]).to_pylist():
+            cards[row["id"]] = decode_card(row["card"])
+            words[row["id"]] = {w for f in CARD_FIELDS for w in row[f].split(" ")}
+        texts = self._store.chunk_texts([r.candidate.chunk for r in ranked if r.candidate.chunk is not None])
         worth = {w: self._telling(w, counts) for w in question.words}
         hits = []
-        for rank, (card_id, candidate, score, why) in enumerate(ranked, start=1):
-            card = cards[card_id]
+        for rank, found in enumerate(ranked, start=1):
+            card = cards[found.card_id]
             excerpts = list(card.excerpts)
-            if candidate.chunk in texts:
-                path, hunk, text = texts[candidate.chunk]
+            if found.candidate.chunk in texts:
+                path, hunk, text = texts[found.candidate.chunk]
                 _, window = best_window(text, worth)
                 chosen = Excerpt(path=path, hunk=hunk.partition(" @@")[0] + " @@", text=window)
                 excerpts = [chosen, *(e for e in excerpts if e.path != path)]
-            hits.append(Hit(rank, card, score, why, tuple(excerpts[:_EXCERPTS]), card.anchors))
-        return tuple(hits)
+            hits.append(Hit(rank, card, found.score, found.why, tuple(excerpts[:_EXCERPTS]), card.anchors))
+        return tuple(hits), words
 
     # deciding ----------------------------------------------------------------------------------------
 
@@ -245,34 +265,35 @@ class Searcher:
         return math.log(1 + (n - df + 0.5) / (df + 0.5))
 
     def _judge(
-        self, question: Question, hits: Sequence[Hit], named: Sequence[str], counts: Mapping[str, int],
-        candidates: Mapping[str, _Candidate],
+        self, question: Question, ranked: Sequence[_Ranked], named: Sequence[str], counts: Mapping[str, int],
+        held: Mapping[str, set[str]],
     ) -> tuple[bool, float]:  # fmt: skip
         """Whether the best hits fit: a logistic rule over what of the question they hold."""
         if question.references and named:
             return True, 1.0
-        if not hits or question.only_references:
+        if not ranked or question.only_references:
             return False, 0.0
-        signals = self._answer_signals(question, hits, counts, candidates)
+        signals = self._answer_signals(question, ranked, counts, held)
         rule = self._weights.answer
         logit = rule.get("bias", 0.0) + sum(rule.get(name, 0.0) * value for name, value in signals.items())
         confidence = 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
         return confidence >= self._weights.threshold, confidence
 
     def _answer_signals(
-        self, question: Question, hits: Sequence[Hit], counts: Mapping[str, int], candidates: Mapping[str, _Candidate]
+        self, question: Question, ranked: Sequence[_Ranked], counts: Mapping[str, int], held: Mapping[str, set[str]]
     ) -> dict[str, float]:
-        top = [h.card.id for h in hits[:5]]
-        held = self._store.card_words(top)
+        """What the decision rests on, each 0..1: see the README's section on confidence."""
         worth = {w: self._telling(w, counts) for w in question.words}
         total = sum(worth.values()) or 1.0
-        cover = [sum(v for w, v in worth.items() if w in held.get(i, ())) / total for i in top]
+        cover = [sum(v for w, v in worth.items() if w in held[r.card_id]) / total for r in ranked[:5]]
+        first = ranked[0].candidate.signals
         return {
-            "coverage": max(cover, default=0.0),
-            "coverage_first": cover[0] if cover else 0.0,
-            "unknown": sum(v for w, v in worth.items() if w not in counts) / total,
-            "vector": max((c.signals.get("vector", 0.0) for c in candidates.values()), default=0.0),
-            "agreement": min(len([s for s in candidates[top[0]].signals if s in _FIELDS]) / 4, 1.0) if top else 0.0,
+            "coverage": max(cover),
+            "coverage of the first": cover[0],
+            "unknown words": sum(v for w, v in worth.items() if w not in counts) / total,
+            "vector": max(r.candidate.signals.get("vector", 0.0) for r in ranked[:5]),
+            "agreement": min(sum(name in _FIELDS for name in first) / 4, 1.0),
+            "exact": max(max(r.candidate.signals.get(n, 0.0) for n in _EXACT) for r in ranked[:3]),
         }
 
 
@@ -282,21 +303,25 @@ def _is_reference(card_id: str, repo: str, number: int) -> bool:
 
 
 def _exact_signals(question: Question, row: Mapping[str, Any], signals: dict[str, float]) -> None:
-    """Signals that need the card's own row: families, whole paths, whole names."""
-    if question.families:
-        shared = set(question.families) & set(row["families"])
-        if shared:
-            signals["family"] = 1.0
+    """Signals that need the card's own names: whole paths, whole symbols, whole flags and variables."""
     if question.paths:
         paths = row["path_text"].lower().split("\n")
         if any(p == q or p.endswith("/" + q) for p in paths for q in question.paths):
             signals["exact path"] = 1.0
-    if question.names or question.exact:
-        held = row["symbol_text"].lower().split("\n")
-        parts = {p for name in held for p in name.replace("::", ".").split(".")} | set(held)
-        if any(n.lower() in parts or n.lower().replace("::", ".").split(".")[-1] in parts for n in question.names):
-            signals["exact symbol"] = 1.0
-        if any(n in parts for n in question.exact):
-            signals["exact name"] = 1.0
+    if not question.names and not question.exact:
+        return
+    lines = row["symbol_text"].lower().split("\n")
+    new = {n for line in lines if line.startswith("+") for n in _tails(line[1:])}
+    old = {n for line in lines if not line.startswith("+") for n in _tails(line[1:])}
+    names = [n.lower().replace("::", ".") for n in question.names]
+    for kind, wanted in (("symbol", names), ("name", list(question.exact))):
+        if any(n in new for n in wanted):
+            signals[f"introduces {kind}"] = 1.0
+        elif any(n in old for n in wanted):
+            signals[f"changes {kind}"] = 1.0
 
 
+def _tails(name: str) -> list[str]:
+    """A qualified name and its ends: `a.b.c`, `b.c`, `c`."""
+    parts = name.replace("::", ".").split(".")
+    return [".".join(parts[i:]) for i in range(len(parts))]

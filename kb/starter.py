@@ -1,62 +1,165 @@
 """The embedded cards in data/cards: written by people who read the diffs, in their own words, facts only.
 
-They make the demo store, and when the same pull request is read from a real history, their prose joins the
-facts that the history gives.
+Prose stands in data/cards/<engine>/<number>.yaml, one file a card. What a history states of the same pull
+requests, files, symbols, flags, counts, hunks and hashes of the anchored lines, stands in data/cards/facts.jsonl,
+written by `prlore starter facts`. The two make the demo store; when the same pull request is read from a real
+history, the prose joins the card that is read.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 import yaml
 
 from ingest.errors import PrloreError
-from kb.cards import Anchor, Card
+from ingest.paths import group_of
+from ingest.records import Link, PrKind
+from kb.cards import Anchor, Card, CardFile, Coverage, Number, decode_card
 from kb.datafiles import data_file
 from kb.families import Families
 
+FACTS = "facts.jsonl"
+
 
 class StarterError(PrloreError):
-    """A file in data/cards is no valid card."""
+    """A file in data/cards can't be used."""
 
 
-def load_starter_cards(folder: Path | None = None) -> list[Card]:
-    """All embedded cards, by id.
+class WrittenCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One YAML file. `source`, `merged_at` and `paths` are for cards whose diff could not be read."""
+
+    id: str
+    title: str
+    kind: PrKind
+    families: tuple[str, ...]
+    motivation: str
+    implementation: str
+    validation: tuple[str, ...]
+    risks: tuple[str, ...]
+    numbers: tuple[Number, ...] = ()
+    anchors: tuple[Anchor, ...] = ()
+    links: tuple[Link, ...] = ()
+    source: tuple[str, ...] = ()
+    merged_at: str | None = None
+    paths: tuple[str, ...] = ()
+
+
+def load_written(folder: Path | None = None) -> list[WrittenCard]:
+    """The prose of all embedded cards, by file name.
 
     Raises:
-        StarterError: a file is not a card; the message names it and the field.
+        StarterError: a file is no card, or describes a pull request that another file describes.
     """
     folder = folder or data_file("cards")
-    cards = {}
+    cards: dict[str, WrittenCard] = {}
     for path in sorted(folder.glob("*/*.yaml")):
         try:
             raw = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-            card = msgspec.convert(raw, type=Card, strict=False)
+            card = msgspec.convert(raw, type=WrittenCard)
         except (yaml.YAMLError, msgspec.ValidationError) as exc:
             raise StarterError(f"{path}: {str(exc).splitlines()[0]}") from exc
         if card.id in cards:
             raise StarterError(f"{path}: {card.id} is described by another file as well")
+        if path.stem != card.id.rpartition("#")[2]:
+            raise StarterError(f"{path}: the file name is not the number of {card.id}")
         cards[card.id] = card
-    return [cards[card_id] for card_id in sorted(cards)]
+    return list(cards.values())
 
 
-def merge_prose(extracted: Card, written: Card, families: Families) -> Card:
-    """Facts as the history has them, prose and anchors as a person wrote them."""
+def load_starter_cards(folder: Path | None = None) -> list[Card]:
+    """The embedded cards with their facts, by id.
+
+    Raises:
+        StarterError: a file can't be read, or a card that has anchors has no facts.
+    """
+    folder = folder or data_file("cards")
+    facts = _load_facts(folder / FACTS)
+    cards = []
+    for written in load_written(folder):
+        fact = facts.get(written.id)
+        if fact is None and written.anchors:
+            raise StarterError(f"no facts for {written.id}: run `prlore starter facts` with a history that has it")
+        cards.append(join(fact, written) if fact else without_diff(written))
+    return sorted(cards, key=lambda c: c.id)
+
+
+def _load_facts(path: Path) -> dict[str, Card]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as exc:
+        raise StarterError(f"can't read {path}: reinstall prlore, or run `prlore starter facts`") from exc
+    facts = {}
+    for number, line in enumerate(lines, start=1):
+        try:
+            card = decode_card(line)
+        except msgspec.DecodeError as exc:
+            raise StarterError(f"{path}:{number}: {exc}") from exc
+        facts[card.id] = card
+    return facts
+
+
+def join(facts: Card, written: WrittenCard) -> Card:
+    """Facts as a history has them, prose as a person wrote it. The facts' anchors hold hunks and hashes."""
     return msgspec.structs.replace(
-        extracted,
-        status=written.status,
-        motivation=written.motivation,
-        implementation=written.implementation,
+        facts,
+        title=written.title,
+        kind=written.kind,
+        status="reviewed",
+        families=tuple(sorted({*facts.families, *written.families})),
+        motivation=written.motivation.strip(),
+        implementation=written.implementation.strip(),
         validation=written.validation,
         risks=written.risks,
         numbers=written.numbers,
-        anchors=written.anchors,
-        families=tuple(sorted({*extracted.families, *written.families})),
-        links=tuple(dict.fromkeys((*extracted.links, *written.links))),
+        links=tuple(dict.fromkeys((*facts.links, *written.links))),
+        sources=written.source,
     )
 
 
-def anchored_hunk(card: Card, anchor: Anchor) -> str:
-    """Where an anchor points, for people: path and lines."""
-    return f"{anchor.path}:{anchor.lines[0]}-{anchor.lines[1]}" + (" (old)" if anchor.side == "old" else "")
+def without_diff(written: WrittenCard) -> Card:
+    """A card that rests on public statements alone."""
+    files = tuple(CardFile(path=p, group=group_of(p), status="modified") for p in written.paths)
+    return Card(
+        id=written.id,
+        title=written.title,
+        kind=written.kind,
+        status="reviewed",
+        origin="starter",
+        merged_at=written.merged_at or "",
+        families=tuple(sorted(written.families)),
+        coverage=Coverage(state="not read", files_total=len(files)),
+        motivation=written.motivation.strip(),
+        implementation=written.implementation.strip(),
+        validation=written.validation,
+        risks=written.risks,
+        numbers=written.numbers,
+        files=files,
+        links=written.links,
+        sources=written.source,
+    )
+
+
+def merge_prose(extracted: Card, starter: Card) -> Card:
+    """A card read from a history, with the prose of the embedded card of the same pull request."""
+    return msgspec.structs.replace(
+        extracted,
+        status=starter.status,
+        motivation=starter.motivation,
+        implementation=starter.implementation,
+        validation=starter.validation,
+        risks=starter.risks,
+        numbers=starter.numbers,
+        anchors=starter.anchors,
+        families=tuple(sorted({*extracted.families, *starter.families})),
+        links=tuple(dict.fromkeys((*extracted.links, *starter.links))),
+        sources=starter.sources,
+    )
+
+
+def known_families(cards: Iterable[WrittenCard], families: Families) -> list[str]:
+    """Families that cards name and the table lacks, as `id: family`."""
+    slugs = {f.slug for f in families.entries}
+    return [f"{c.id}: {f}" for c in cards for f in c.families if f not in slugs]

@@ -268,8 +268,14 @@ class Store:
         data = pa.table({"word": words, "cards": pa.array([counts[w] for w in words], pa.int32())}, schema=SCHEMAS["terms"])
         self._database.create_table("terms", data=data, mode="overwrite")
         self._open.pop("terms", None)
+        if words:
+            self._table("terms").create_index("word", config=BTree())
 
     # reading -----------------------------------------------------------------------------------------
+
+    def is_blank(self, field: str) -> bool:
+        """Whether no card has a word in a searched field."""
+        return not self._scan("cards", f"{field} != ''", ["id"], 1).num_rows
 
     def count(self, name: str, where: Filter | None = None) -> int:
         """Rows of a table."""
@@ -292,18 +298,13 @@ class Store:
         search = self._table("cards").search().where(condition).limit(len(ids) or 1)
         return (search.select(list(columns)) if columns else search).to_arrow()
 
-    def card_words(self, ids: Sequence[str]) -> dict[str, set[str]]:
-        """All searched words of the given cards."""
-        rows = self.cards_by_id(ids, ["id", *CARD_FIELDS]).to_pylist()
-        return {row["id"]: {w for f in CARD_FIELDS for w in row[f].split(" ")} for row in rows}
-
-    def chunk_texts(self, places: Sequence[tuple[str, int]]) -> dict[tuple[str, int], tuple[str, str, str]]:
-        """(path, hunk, text) of chunks by card and ordinal."""
-        if not places:
+    def chunk_texts(self, rows: Sequence[int]) -> dict[int, tuple[str, str, str]]:
+        """(path, hunk, text) of chunks by the `_rowid` that a search gave."""
+        if not rows:
             return {}
-        condition = " OR ".join(f"(card_id = {quoted(card)} AND ordinal = {int(n)})" for card, n in places)
-        rows = self._scan("chunks", condition, ["card_id", "ordinal", "path", "hunk", "text"], len(places)).to_pylist()
-        return {(r["card_id"], r["ordinal"]): (r["path"], r["hunk"], r["text"]) for r in rows}
+        wanted = list(dict.fromkeys(rows))
+        found = self._table("chunks").take_row_ids(wanted).select(["path", "hunk", "text"]).with_row_id().to_arrow().to_pylist()
+        return {r["_rowid"]: (r["path"], r["hunk"], r["text"]) for r in found}
 
     def ids_of_origin(self, origin: str) -> list[str]:
         """Ids of the cards that came one way: `git` or `starter`."""
@@ -324,11 +325,13 @@ class Store:
         return self._search("cards", words, field, limit, where, columns)
 
     def search_chunks(self, words: str, limit: int, where: Filter | None, columns: list[str]) -> pa.Table:
-        """Full-text search of the chunks: the columns and `_score`, best first."""
-        return self._search("chunks", words, CHUNK_FIELD, limit, where, columns)
+        """Full-text search of the chunks: the columns, `_rowid` and `_score`, best first."""
+        return self._search("chunks", words, CHUNK_FIELD, limit, where, columns, row_id=True)
 
-    def _search(self, name: str, words: str, field: str, limit: int, where: Filter | None, columns: list[str]) -> pa.Table:
-        search = self._table(name).search(MatchQuery(words, field), query_type="fts")
+    def _search(
+        self, name: str, words: str, field: str, limit: int, where: Filter | None, columns: list[str], *, row_id: bool = False
+    ) -> pa.Table:
+        search = self._table(name).search(MatchQuery(words, field), query_type="fts").with_row_id(row_id)
         if where is not None and where:
             search = search.where(where.sql(), prefilter=True)
         return search.select([*columns, "_score"]).limit(limit).to_arrow()

@@ -23,7 +23,7 @@ def evaluate() -> None:
 @json_option
 def retrieval(queries: Path, with_family: bool, per_query: bool, kb: str | None, as_json: bool) -> None:
     """Ask every question of a file and print recall, MRR, nDCG, abstention and latency."""
-    from kb import report
+    from kb.reports import evaluation as report
     from kb.evaluate import evaluate as score_all
     from kb.evaluate import read_queries
     from kb.families import load_families

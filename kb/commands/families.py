@@ -17,7 +17,7 @@ from kb.commands.options import json_option, kb_option, open_store, parse_repo
 @json_option
 def families(name: str | None, unmatched: bool, repo: str | None, kb: str | None, as_json: bool) -> None:
     """List model families with their cards, or say what family NAME covers."""
-    from kb import report
+    from kb.reports import families as report
     from kb.family_views import family_counts, family_view, unmatched_files
 
     store = open_store(kb)

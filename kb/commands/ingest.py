@@ -38,7 +38,7 @@ def git(
     from tqdm import tqdm
 
     from ingest.git import open_repository
-    from kb import report
+    from kb.reports import build as report
     from kb.build import Options, build
     from kb.store import Store, default_uri
 

@@ -37,7 +37,7 @@ def query(
     question = " ".join(text).strip()
     if not question:
         raise UsageProblem("the question is empty: say what to look for")
-    from kb import report
+    from kb.reports import answers as report
     from kb.families import load_families
     from kb.filters import Filter
     from kb.search import Searcher

@@ -13,7 +13,7 @@ from kb.commands.options import UsageProblem, kb_option, open_store
 @kb_option
 def show(card: str, form: str, kb: str | None) -> None:
     """Show the dossier card of a pull request: sglang#18856, owner/name#N, or its URL."""
-    from kb import report
+    from kb.reports import cards as report
     from kb.cards import decode_card, encode_card
     from kb.references import parse_card_id
 

@@ -15,7 +15,7 @@ from kb.commands.options import json_option, kb_option, open_store
 @json_option
 def status(listing: str | None, kb: str | None, as_json: bool) -> None:
     """Say what the knowledge base holds: repositories, cards, chunks, freshness, what could not be read."""
-    from kb import report
+    from kb.reports import status as report
     from kb.status import listed_commits, store_status
 
     store = open_store(kb)

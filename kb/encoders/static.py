@@ -16,7 +16,7 @@ from kb.datafiles import data_file
 from kb.encoders.base import DEFAULT_ENCODER, EncoderError, Vectors
 from kb.words import prose_words
 
-_MOST_WORDS = 512
+_MOST_WORDS = 900
 
 
 class StaticEncoder:

@@ -1,0 +1,31 @@
+"""Foreign text (titles, paths, diffs) made harmless for a terminal and for Markdown. Every report goes through here."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+
+def plain(text: str) -> str:
+    """Text that can't control a terminal: control and format characters (escapes, bidi marks) become blanks."""
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co") else " " for c in text)
+
+
+def one_line(text: str) -> str:
+    """Plain text on one line."""
+    return " ".join(plain(text).split())
+
+
+
+
+def markdown_text(text: str) -> str:
+    """Foreign text as inert Markdown on one line: no HTML, links, images, code, emphasis, headings or tables."""
+    return re.sub(r"([\\`*_\[\]<>#|!~&])", r"\\\1", one_line(text))
+
+
+def inline_code(text: str) -> str:
+    """Foreign text as inline code; a fence longer than any run of backticks in it."""
+    content = one_line(text)
+    fence = "`" * (max((len(m) for m in re.findall(r"`+", content)), default=0) + 1)
+    pad = " " if content.startswith("`") or content.endswith("`") else ""
+    return f"{fence}{pad}{content}{pad}{fence}"

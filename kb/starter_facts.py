@@ -1,0 +1,88 @@
+"""Facts of the embedded cards, read from real histories: what `prlore starter facts` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from ingest.git import open_repository
+from ingest.history import CommitIndex, walk
+from ingest.reader import ReadPullRequest, read_pull_requests
+from ingest.records import ChangedFile, Symbol
+from kb.anchors import AnchorError, resolve_anchor
+from kb.cards import Card, encode_card
+from kb.chunks import FileDigest, digest_file
+from kb.datafiles import data_file
+from kb.distill import card_of
+from kb.families import Families, load_families
+from kb.starter import FACTS, WrittenCard, load_written
+
+_SYMBOLS = 80  # a shipped card names the first of them; a read history has all
+
+
+@dataclass(slots=True)
+class FactsReport:
+    """How many cards got facts, which were not found, and anchors that do not hold."""
+
+    written: int = 0
+    not_found: list[str] = field(default_factory=list)
+    broken_anchors: list[str] = field(default_factory=list)
+
+
+def digest_with_hunks(file: ChangedFile) -> tuple[ChangedFile, FileDigest]:
+    """A file as it was read, hunks and all, beside its digest."""
+    return file, digest_file(file)
+
+
+def write_facts(histories: Mapping[str, Path], folder: Path | None = None) -> FactsReport:
+    """Read the pull requests of all embedded cards and write their facts.
+
+    Args:
+        histories: repository name -> clone that has its pull requests.
+        folder: data/cards, or another folder of its layout.
+    """
+    folder = folder or data_file("cards")
+    written = load_written(folder)
+    report = FactsReport()
+    families = load_families()
+    cards: list[Card] = []
+    for repo, path in histories.items():
+        wanted = {int(w.id.rpartition("#")[2]): w for w in written if w.id.rpartition("#")[0] == repo}
+        with open_repository(path) as repository:
+            commits = walk(repository, "HEAD")
+            first = {}
+            for commit in commits:
+                if commit.subject.number in wanted:
+                    first.setdefault(commit.subject.number, commit)
+            reads = read_pull_requests(repository, repo, list(first.values()), CommitIndex(commits), digest_with_hunks)
+            cards += [_facts(read, wanted[read.pull.number], families, report) for read in reads]
+        report.not_found += [f"{repo}#{n}" for n in wanted if n not in first]
+    lines = sorted(cards, key=lambda c: c.id)
+    (folder / FACTS).write_text("".join(encode_card(c) + "\n" for c in lines), encoding="utf-8")
+    report.written = len(cards)
+    return report
+
+
+def _facts(
+    read: ReadPullRequest[tuple[ChangedFile, FileDigest]], written: WrittenCard, families: Families, report: FactsReport
+) -> Card:
+    plain = ReadPullRequest(read.pull, tuple(d for _, d in read.digests), read.problems)
+    card = card_of(plain, families)
+    anchors = []
+    for anchor in written.anchors:
+        try:
+            anchors.append(resolve_anchor(anchor, [f for f, _ in read.digests]))
+        except AnchorError as exc:
+            report.broken_anchors.append(f"{card.id} {exc}")
+    # what others wrote stays out: no title, no lines of the diff
+    return msgspec.structs.replace(
+        card, title="", origin="starter", excerpts=(), anchors=tuple(anchors), symbols=_most_telling(card)
+    )
+
+
+def _most_telling(card: Card) -> tuple[Symbol, ...]:
+    order = {"introduced": 0, "removed": 1, "changed": 2}
+    return tuple(sorted(card.symbols, key=lambda s: order[s.change])[:_SYMBOLS])

@@ -1,0 +1,131 @@
+"""Real git repositories for the tests, made by the `git` command."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from ingest.git import Repository, open_repository
+from ingest.logstream import RawCommit, stream_commits
+
+# two shared cores: no deadline, and no complaint about a slow git
+settings.register_profile("prlore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("prlore")
+
+_EPOCH = 1_735_689_600  # 2025-01-01T00:00:00Z; each commit comes an hour later than the one before
+
+
+class GitRepo:
+    """A repository under construction. Content is bytes, `None` deletes a path."""
+
+    def __init__(self, path: Path, *init: str) -> None:
+        self.path = path
+        self.commits = 0
+        path.mkdir(parents=True, exist_ok=True)
+        self.git("init", "--quiet", "--initial-branch=main", *init)
+
+    @property
+    def git_dir(self) -> Path:
+        inner = self.path / ".git"
+        return inner if inner.exists() else self.path
+
+    def git(self, *args: str | bytes, stdin: bytes | None = None, **env: str) -> bytes:
+        """Run git as a user without any configuration would."""
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
+        clean |= {
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "GIT_CONFIG_NOSYSTEM": "1",
+            "GIT_AUTHOR_NAME": "A",
+            "GIT_AUTHOR_EMAIL": "a@example.com",
+            "GIT_COMMITTER_NAME": "C",
+            "GIT_COMMITTER_EMAIL": "c@example.com",
+            **env,
+        }
+        options = ("-c", "protocol.file.allow=always", "-c", "core.autocrlf=false")
+        done = subprocess.run(
+            ["git", *options, *args], cwd=self.path, input=stdin, capture_output=True, env=clean, check=False
+        )
+        assert done.returncode == 0, (args, done.stderr)
+        return done.stdout
+
+    def write(self, files: Mapping[str | bytes, bytes | None]) -> None:
+        """Put content into the work tree and the index, as it is."""
+        for name, content in files.items():
+            path = os.path.join(os.fsencode(self.path), os.fsencode(name))
+            if content is None:
+                os.unlink(path)
+                continue
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            if os.path.islink(path):
+                os.unlink(path)
+            with open(path, "wb") as file:
+                file.write(content)
+        self.git("add", "--all", "--force", ".")
+
+    def commit(self, message: str | bytes, files: Mapping[str | bytes, bytes | None] | None = None) -> str:
+        """Write the files and commit the index; the name of the commit."""
+        if files:
+            self.write(files)
+        date = f"{_EPOCH + 3600 * self.commits} +0000"
+        self.commits += 1
+        raw = message.encode() if isinstance(message, str) else message
+        self.git(
+            "commit", "--quiet", "--allow-empty", "--cleanup=verbatim", "--no-verify", "-F", "-",
+            stdin=raw, GIT_AUTHOR_DATE=date, GIT_COMMITTER_DATE=date,
+        )  # fmt: skip
+        return self.head()
+
+    def merge(self, message: str, branch: str) -> str:
+        """Merge a branch with a merge commit; its conflicts are the caller's."""
+        date = f"{_EPOCH + 3600 * self.commits} +0000"
+        self.commits += 1
+        self.git(
+            "merge", "--quiet", "--no-ff", "-m", message, branch, GIT_AUTHOR_DATE=date, GIT_COMMITTER_DATE=date
+        )
+        return self.head()
+
+    def head(self) -> str:
+        return self.git("rev-parse", "HEAD").decode().strip()
+
+    def blob(self, rev_path: str) -> str:
+        """The name of an object, `HEAD:path`."""
+        return self.git("rev-parse", rev_path).decode().strip()
+
+    def bytes_of(self, blob: str) -> bytes:
+        return self.git("cat-file", "blob", blob)
+
+    def object_file(self, name: str) -> Path:
+        """The file of a loose object."""
+        return self.git_dir / "objects" / name[:2] / name[2:]
+
+    def open(self) -> AbstractContextManager[Repository]:
+        return open_repository(self.path)
+
+    def read(self, *shas: str) -> list[RawCommit]:
+        """The commits as the product streams them."""
+        with self.open() as repository:
+            return list(stream_commits(repository, shas))
+
+
+@pytest.fixture
+def make_repo(tmp_path: Path) -> Callable[..., GitRepo]:
+    """Makes repositories below the test's folder, by name."""
+    return lambda name="repo", *init: GitRepo(tmp_path / name, *init)
+
+
+@pytest.fixture
+def repo(make_repo: Callable[..., GitRepo]) -> GitRepo:
+    """An empty repository."""
+    return make_repo()
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitRepo]:
+    """One repository for all examples of a property: each adds commits of its own."""
+    return GitRepo(tmp_path_factory.mktemp("scratch") / "repo")
