@@ -42,7 +42,10 @@ def parse_hunks(patch: bytes, added: int | None, removed: int | None) -> tuple[H
             raise DiffMismatch(f"numstat counts +{added} -{removed}, the patch has no hunk")
         return ()
     # a type change is a removal and an addition, each below a header of its own
-    ends = [patch.find(b"\ndiff --git ", start, end) + 1 or end for start, end in zip(starts, [*starts[1:], len(patch)], strict=True)]
+    ends = [
+        patch.find(b"\ndiff --git ", start, end) + 1 or end
+        for start, end in zip(starts, [*starts[1:], len(patch)], strict=True)
+    ]
     # one character a byte, so that slices of text and of bytes agree and nothing is lost while parsing
     parsed: list[unidiff.Hunk] = []
     for start, end in _sections(starts, ends):

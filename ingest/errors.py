@@ -1,9 +1,9 @@
 """What can go wrong while reading a history, as a user should see it.
 
-    PrloreError                 any error with a one-line message and a remedy; the CLI exits with 2
-    +-- RepositoryError         not a git repository, unknown revision, clone refused
-    +-- GitFailed               git ended with an error that is not a missing object
-    +-- DiffMismatch            a parsed diff disagrees with numstat (a fault of ours, never skipped)
+PrloreError                 any error with a one-line message and a remedy; the CLI exits with 2
++-- RepositoryError         not a git repository, unknown revision, clone refused
++-- GitFailed               git ended with an error that is not a missing object
++-- DiffMismatch            a parsed diff disagrees with numstat (a fault of ours, never skipped)
 """
 
 from __future__ import annotations

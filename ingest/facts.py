@@ -24,13 +24,19 @@ _ENV_READ = re.compile(
     r"(?:environ(?:\.get|\.pop|\.setdefault)?\s*[\[(]|getenv\(|env::var\(|get_(?:bool|int|str|float)_?env(?:_var)?\(|"
     r"get_env\w*\()\s*f?[\"']([A-Z][A-Z0-9_]{2,})[\"']"
 )
-_ENV_DEFINED = re.compile(r"^\s*[\"']?((?:SGLANG|SGL|VLLM|TRTLLM|TLLM)_[A-Z0-9_]+)[\"']?\s*(?::|=)", re.MULTILINE)
-_ENV_NAMED = re.compile(r"(?<![\w])((?:SGLANG|SGL|VLLM|TRTLLM|TLLM|FLASHINFER|DEEPGEMM|DG|DEEPEP|MOONCAKE|NIXL)_[A-Z0-9_]{2,})\b")
+_ENV_DEFINED = re.compile(
+    r"^\s*[\"']?((?:SGLANG|SGL|VLLM|TRTLLM|TLLM)_[A-Z0-9_]+)[\"']?\s*(?::|=)", re.MULTILINE
+)
+_ENV_NAMED = re.compile(
+    r"(?<![\w])((?:SGLANG|SGL|VLLM|TRTLLM|TLLM|FLASHINFER|DEEPGEMM|DG|DEEPEP|MOONCAKE|NIXL)_[A-Z0-9_]{2,})\b"
+)
 _NOT_ENV = re.compile(r"_(?:H|HPP|CUH|API|VERSION|EXPORT|INLINE|DISPATCH\w*|CHECK\w*|ASSERT\w*)$|_$")
 
 # a dataclass field or pydantic field, `name: type = default`, in a file that holds settings
 _FIELD = re.compile(r"^ {4}([a-z][a-z0-9_]{2,})\s*:\s*[A-Za-z\"'][^=\n]*(?:=.*)?$", re.MULTILINE)
-_SETTINGS_FILE = re.compile(r"(^|/)(server_args|arg_utils|llm_args|[a-z_]*config[a-z_]*)\.py$|(^|/)(vllm/config|srt/configs)/")
+_SETTINGS_FILE = re.compile(
+    r"(^|/)(server_args|arg_utils|llm_args|[a-z_]*config[a-z_]*)\.py$|(^|/)(vllm/config|srt/configs)/"
+)
 _JSON_KEY = re.compile(r"^\s*\"([A-Za-z][\w.-]{2,60})\"\s*:", re.MULTILINE)
 
 _CODE_GROUPS: tuple[FileGroup, ...] = ("runtime", "kernel", "build")
@@ -67,7 +73,9 @@ def file_facts(path: str, group: FileGroup, added: str, removed: str) -> FileFac
     if group == "config":
         if not path.endswith(".json") or "=" in path:  # tuned kernel tables have sizes for keys, not settings
             return _NONE
-        return FileFacts(config_new=frozenset(_JSON_KEY.findall(added)), config_old=frozenset(_JSON_KEY.findall(removed)))
+        return FileFacts(
+            config_new=frozenset(_JSON_KEY.findall(added)), config_old=frozenset(_JSON_KEY.findall(removed))
+        )
     if group not in _CODE_GROUPS:
         return _NONE
     settings = bool(_SETTINGS_FILE.search(path))

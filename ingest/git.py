@@ -143,7 +143,9 @@ def _find_git_dir(path: Path) -> Path:
         if candidate.is_file():  # a linked work tree or a submodule: the file names the folder
             named = candidate.read_text("utf-8", "replace").removeprefix("gitdir:").strip()
             candidate = (candidate.parent / named).resolve()
-        if (candidate / "HEAD").exists() and ((candidate / "objects").is_dir() or (candidate / "commondir").exists()):
+        if (candidate / "HEAD").exists() and (
+            (candidate / "objects").is_dir() or (candidate / "commondir").exists()
+        ):
             return candidate.resolve()
     raise RepositoryError(f"{path} is no git repository: give a clone, a bare repository or an https URL")
 
@@ -162,7 +164,16 @@ def mirror(url: str, folder: Path) -> None:
     if not re.match(r"(https|ssh|file)://", url) and not re.match(r"[\w.-]+@[\w.-]+:", url):
         raise RepositoryError(f"can't clone {url!r}: give an https://, ssh:// or file:// address")
     allow = [part for name in _PROTOCOLS for part in ("-c", f"protocol.{name}.allow=always")]
-    base = ["git", "-c", "protocol.allow=never", *allow, "-c", f"core.hooksPath={os.devnull}", "-c", "gc.auto=0"]
+    base = [
+        "git",
+        "-c",
+        "protocol.allow=never",
+        *allow,
+        "-c",
+        f"core.hooksPath={os.devnull}",
+        "-c",
+        "gc.auto=0",
+    ]
     partial: Path | None = None
     if (folder / "HEAD").exists():
         refspec = "+refs/heads/*:refs/heads/*"

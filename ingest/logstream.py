@@ -113,7 +113,9 @@ def _damaged(repository: Repository, shas: Sequence[str]) -> dict[str, tuple[str
         result[shas[position]] = (failed.stderr, ())
         position += 1
     names = {b for files in blobs.values() for f in files for b in _blob_names(f.entry)}
-    lines = repository.run("cat-file", "--batch-check", stdin=batch_lines(sorted(names))).decode().splitlines()
+    lines = (
+        repository.run("cat-file", "--batch-check", stdin=batch_lines(sorted(names))).decode().splitlines()
+    )
     missing = {line.split()[0] for line in lines if line.endswith(" missing")}
     for sha, files in blobs.items():
         absent = sorted({b for f in files for b in _blob_names(f.entry)} & missing)
@@ -229,7 +231,9 @@ def _parse(payload: bytes) -> tuple[RawFile, ...]:
     rows: list[tuple[str, str, str, str, str, bytes, bytes]] = []
     while payload.startswith(b":", position):
         end = payload.index(b"\0", position)
-        old_mode, new_mode, old_blob, new_blob, status = payload[position + 1 : end].decode("ascii").split(" ")
+        old_mode, new_mode, old_blob, new_blob, status = (
+            payload[position + 1 : end].decode("ascii").split(" ")
+        )
         path, position = _field(payload, end + 1)
         old_path = path
         if status[0] in "RC":

@@ -20,8 +20,22 @@ _GRAMMARS: dict[str, Callable[[], object]] = {
 }
 _DEFINITIONS: dict[str, tuple[str, ...]] = {
     "python": ("class_definition", "function_definition"),
-    "cpp": ("function_definition", "class_specifier", "struct_specifier", "enum_specifier", "namespace_definition"),
-    "rust": ("function_item", "impl_item", "struct_item", "enum_item", "trait_item", "mod_item", "macro_definition"),
+    "cpp": (
+        "function_definition",
+        "class_specifier",
+        "struct_specifier",
+        "enum_specifier",
+        "namespace_definition",
+    ),
+    "rust": (
+        "function_item",
+        "impl_item",
+        "struct_item",
+        "enum_item",
+        "trait_item",
+        "mod_item",
+        "macro_definition",
+    ),
 }
 _DEFINITIONS["cuda"] = _DEFINITIONS["cpp"]
 _KINDS = {
@@ -67,7 +81,9 @@ def _parser(name: str) -> tree_sitter.Parser:
 @cache
 def _query(name: str) -> tree_sitter.Query:
     nodes = [*_DEFINITIONS[name], *(["decorated_definition"] if name == "python" else [])]
-    return tree_sitter.Query(_language(name), "[" + " ".join(f"({n})" for n in nodes) + "] @definition (ERROR) @error")
+    return tree_sitter.Query(
+        _language(name), "[" + " ".join(f"({n})" for n in nodes) + "] @definition (ERROR) @error"
+    )
 
 
 def parse(language: str, source: bytes, before: tree_sitter.Tree | None = None) -> tree_sitter.Tree:
@@ -105,9 +121,9 @@ def _qualify(nodes: Sequence[tree_sitter.Node], first: int, last: int) -> list[D
         kind = _KINDS.get(node.type, "function")
         if kind == "function":
             inside = bool(stack) and stack[-1][2] in _CONTAINERS
-            if decorated is not None and decorated[0] == node.end_byte and decorated[2]:
-                kind = "kernel"
-            elif _is_cuda_kernel(node):
+            if (decorated is not None and decorated[0] == node.end_byte and decorated[2]) or _is_cuda_kernel(
+                node
+            ):
                 kind = "kernel"
             elif inside:
                 kind = "method"
@@ -115,7 +131,13 @@ def _qualify(nodes: Sequence[tree_sitter.Node], first: int, last: int) -> list[D
             start = decorated[1]
         decorated = None
         qualified = f"{stack[-1][1]}.{name}" if stack and stack[-1][1] else name
-        stack.append((node.end_byte, stack[-1][1] if kind == "namespace" and stack else "" if kind == "namespace" else qualified, kind))
+        stack.append(
+            (
+                node.end_byte,
+                stack[-1][1] if kind == "namespace" and stack else "" if kind == "namespace" else qualified,
+                kind,
+            )
+        )
         if kind != "namespace" and start <= last and end >= first:
             found.append(Definition(qualified, kind, start, header, end))
     return found
@@ -123,13 +145,18 @@ def _qualify(nodes: Sequence[tree_sitter.Node], first: int, last: int) -> list[D
 
 def _name(node: tree_sitter.Node) -> tuple[str, int] | None:
     """Name of a definition and the 0-based row it stands on; None for anonymous ones."""
-    part = node.child_by_field_name("name") or node.child_by_field_name("type" if node.type == "impl_item" else "declarator")
+    part = node.child_by_field_name("name") or node.child_by_field_name(
+        "type" if node.type == "impl_item" else "declarator"
+    )
     for _ in range(8):  # int *&(*f(…))(…): declarators nest, never deeply
         if part is None or part.type in _NAME_NODES or node.type != "function_definition":
             break
         inner = part.child_by_field_name("declarator")
         if inner is None:
-            inner = next((c for c in part.named_children if c.type in _NAME_NODES or c.type.endswith("declarator")), None)
+            inner = next(
+                (c for c in part.named_children if c.type in _NAME_NODES or c.type.endswith("declarator")),
+                None,
+            )
         part = inner
     if part is None or part.text is None:
         return None

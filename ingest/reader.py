@@ -14,10 +14,10 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from ingest.errors import DiffMismatch
 from ingest.diffs import parse_hunks
+from ingest.errors import DiffMismatch
 from ingest.facts import FileFacts, changed_text, file_facts, merge_facts
 from ingest.git import Repository
 from ingest.history import CommitIndex, WalkedCommit
@@ -119,7 +119,9 @@ def _shard(path: str, shards: int) -> int:
     return zlib.crc32(path.encode()) % shards
 
 
-def _submit(pools: Sequence[ProcessPoolExecutor], batch: Sequence[RawCommit]) -> list[Future[list[_FileResult[T]]]]:
+def _submit(
+    pools: Sequence[ProcessPoolExecutor], batch: Sequence[RawCommit]
+) -> list[Future[list[_FileResult[T]]]]:
     dealt: list[list[tuple[RawFile, bool]]] = [[] for _ in pools]
     for commit in batch:
         for file in commit.files:
@@ -149,7 +151,9 @@ def _assemble(
     files = tuple(r.file for r in results)
     areas = {area for f in files if (area := shared_area(f.path))}
     problems = [Problem(subject.number, commit.sha, commit.problem)] if commit.problem else []
-    problems += [Problem(subject.number, commit.sha, f"{r.file.path}: {r.problem}") for r in results if r.problem]
+    problems += [
+        Problem(subject.number, commit.sha, f"{r.file.path}: {r.problem}") for r in results if r.problem
+    ]
     pull = PullRequest(
         repo=repo,
         number=subject.number,
@@ -179,11 +183,11 @@ def _start_worker(git_dir: Path, attributes: Path, digest: Digest[object]) -> No
     _digest = digest
 
 
-def _work(files: Sequence[tuple[RawFile, bool]]) -> list[_FileResult[object]]:
+def _work(files: Sequence[tuple[RawFile, bool]]) -> list[_FileResult[Any]]:
     return [_read_file(raw, whole) for raw, whole in files]
 
 
-def _read_file(raw: RawFile, whole: bool) -> _FileResult[object]:
+def _read_file(raw: RawFile, whole: bool) -> _FileResult[Any]:
     assert _tracker is not None
     assert _digest is not None
     entry = raw.entry

@@ -15,7 +15,9 @@ SymbolChange = Literal["introduced", "changed", "removed"]
 SymbolSource = Literal["tree-sitter", "hunk-header", "none"]
 DiffState = Literal["complete", "missing"]
 LinkKind = Literal["reverts", "relands", "cherry-picks", "follows", "fixes", "extends"]
-PrKind = Literal["feature", "perf", "fix", "refactor", "model", "test", "docs", "ci", "build", "revert", "other"]
+PrKind = Literal[
+    "feature", "perf", "fix", "refactor", "model", "test", "docs", "ci", "build", "revert", "other"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,24 @@ _BRACKETS = re.compile(r"^\s*\[([^\][]{1,80})\]")
 _CONVENTIONAL = re.compile(r"^\s*([A-Za-z]+)(?:\([^)]{0,60}\))?!?:\s")
 
 _REF = r"(?:(?P<repo>[\w.-]+/[\w.-]+))?#(?P<number>\d{1,7})\b"
-_TRAILER_REF = re.compile(r"^(?:this )?(reverts|relands|reapplies|cherry[- ]picks?)\s+(?:pr\s+)?" + _REF, re.I | re.M)
+_TRAILER_REF = re.compile(
+    r"^(?:this )?(reverts|relands|reapplies|cherry[- ]picks?)\s+(?:pr\s+)?" + _REF, re.I | re.M
+)
 _REVERT_COMMIT = re.compile(r"^this reverts commit ([0-9a-f]{7,40})\b", re.I | re.M)
 _REAPPLY_COMMIT = re.compile(r"^this reapplies commit ([0-9a-f]{7,40})\b", re.I | re.M)
 _PICKED = re.compile(r"^\(cherry picked from commit ([0-9a-f]{7,40})\)", re.I | re.M)
-_FOLLOWS = re.compile(r"\bfollow[- ]?(?:up|on|ing)s?\b(?:\s+(?:pr|patch|fix|work|change|commit))?\s*(?:[:(]|to|of|for|from|on|after)?\s*(?:the\s+)?(?:pr\s+)?\(?" + _REF, re.I)
+_FOLLOWS = re.compile(
+    r"\bfollow[- ]?(?:up|on|ing)s?\b(?:\s+(?:pr|patch|fix|work|change|commit))?\s*(?:[:(]|to|of|for|from|on|after)?\s*(?:the\s+)?(?:pr\s+)?\(?"
+    + _REF,
+    re.I,
+)
+
+_TRAILER_KINDS: dict[str, LinkKind] = {"reverts": "reverts", "relands": "relands", "reapplies": "relands"}
+_TRAILER_COMMITS: tuple[tuple[re.Pattern[str], LinkKind], ...] = (
+    (_REVERT_COMMIT, "reverts"),
+    (_REAPPLY_COMMIT, "relands"),
+    (_PICKED, "cherry-picks"),
+)
 
 _KIND_WORDS: tuple[tuple[PrKind, str], ...] = (
     ("revert", r"revert"),
@@ -101,41 +114,38 @@ def _leading_tags(title: str) -> list[str]:
 
 
 def _links(title: str, body: str, number: int | None, earlier: tuple[int, ...]) -> tuple[Link, ...]:
-    found: dict[Link, None] = {}
+    links = [*_title_links(title, earlier), *_body_links(body)]
+    links += [Link("follows", _target(m)) for text in (title, body) for m in _FOLLOWS.finditer(text)]
+    return tuple(dict.fromkeys(link for link in links if link.target != f"#{number}"))
 
-    def add(kind: LinkKind, target: str) -> None:
-        if target != f"#{number}":
-            found.setdefault(Link(kind, target))
 
+def _title_links(title: str, earlier: tuple[int, ...]) -> list[Link]:
+    """Relations that a title states by its first verb and the numbers in it."""
     plain = re.sub(r"^(?:\s*\[[^\][]*\])*\s*", "", title)
-    is_revert = bool(re.match(r"(?:partial(?:ly)?\s+)?revert", plain, re.I)) or "[revert]" in title.lower()
-    is_reland = bool(re.search(r"\b(?:re-?land(?:ed|ing)?|re-?appl(?:y|ies)|re-?revert)\b", title, re.I))
-    is_pick = bool(re.search(r"cherry[- ]?pick|\bbackport\b", title, re.I))
-    quoted = [int(n) for n in _NUMBER.findall(title)]
-    depth = len(re.findall(r"\brevert\b", plain, re.I))
-    if is_reland:
-        for n in quoted:
-            add("relands", f"#{n}")
-    elif is_revert and quoted:
-        add("reverts", f"#{quoted[-1]}")
-        if depth >= 2:  # Revert "Revert "… (#1)" (#2)": what the first revert took away is back
-            for n in quoted[:-1]:
-                add("relands", f"#{n}")
-    elif is_pick:
-        for n in quoted:
-            add("cherry-picks", f"#{n}")
-    for n in earlier:
-        add("reverts" if is_revert else "relands" if is_reland else "cherry-picks", f"#{n}")
-    kinds: dict[str, LinkKind] = {"reverts": "reverts", "relands": "relands", "reapplies": "relands"}
-    for match in _TRAILER_REF.finditer(body):
-        add(kinds.get(match[1].lower(), "cherry-picks"), _target(match))
-    for pattern, kind in ((_REVERT_COMMIT, "reverts"), (_REAPPLY_COMMIT, "relands"), (_PICKED, "cherry-picks")):
-        for match in pattern.finditer(body):
-            add(kind, f"commit:{match[1].lower()}")  # type: ignore[arg-type]
-    for text in (title, body):
-        for match in _FOLLOWS.finditer(text):
-            add("follows", _target(match))
-    return tuple(found)
+    quoted = [f"#{n}" for n in _NUMBER.findall(title)]
+    before = [f"#{n}" for n in earlier]
+    if re.search(r"\b(?:re-?land(?:ed|ing)?|re-?appl(?:y|ies)|re-?revert)\b", title, re.I):
+        return [Link("relands", target) for target in (*quoted, *before)]
+    if re.match(r"(?:partial(?:ly)?\s+)?revert", plain, re.I) or "[revert]" in title.lower():
+        links = [Link("reverts", target) for target in quoted[-1:]]
+        if len(re.findall(r"\brevert\b", plain, re.I)) >= 2:
+            # Revert "Revert "… (#1)" (#2)": what the first revert took away is back
+            links += [Link("relands", target) for target in quoted[:-1]]
+        return links + [Link("reverts", target) for target in before]
+    if re.search(r"cherry[- ]?pick|\bbackport\b", title, re.I):
+        return [Link("cherry-picks", target) for target in (*quoted, *before)]
+    return [Link("cherry-picks", target) for target in before]
+
+
+def _body_links(body: str) -> list[Link]:
+    """Relations in git's and GitHub's own words below the subject."""
+    links = [
+        Link(_TRAILER_KINDS.get(m[1].lower(), "cherry-picks"), _target(m))
+        for m in _TRAILER_REF.finditer(body)
+    ]
+    for pattern, kind in _TRAILER_COMMITS:
+        links += [Link(kind, f"commit:{m[1].lower()}") for m in pattern.finditer(body)]
+    return links
 
 
 def _target(match: re.Match[str]) -> str:
@@ -144,7 +154,9 @@ def _target(match: re.Match[str]) -> str:
 
 def classify(title: str, links: tuple[Link, ...], groups: frozenset[FileGroup]) -> PrKind:
     """The kind of change: files that are all of one sort decide first, then the title's tag, then its verbs."""
-    if any(link.kind == "reverts" for link in links) and re.match(r"\W*(?:\[[^\][]*\]\s*)*revert", title, re.I):
+    if any(link.kind == "reverts" for link in links) and re.match(
+        r"\W*(?:\[[^\][]*\]\s*)*revert", title, re.I
+    ):
         return "revert"
     if len(groups) == 1 and (kind := _GROUP_KIND.get(next(iter(groups)))):
         return kind
@@ -152,7 +164,9 @@ def classify(title: str, links: tuple[Link, ...], groups: frozenset[FileGroup]) 
     if conventional := _CONVENTIONAL.match(re.sub(r"^(?:\s*\[[^\][]*\])*", "", title)):
         tags.insert(0, conventional[1])
     for kind, pattern in _KIND_TAGS:
-        if kind not in ("feature", "ci", "docs", "test", "model") and any(pattern.match(t.strip()) for t in tags):
+        if kind not in ("feature", "ci", "docs", "test", "model") and any(
+            pattern.match(t.strip()) for t in tags
+        ):
             return kind
     for kind, pattern in _KIND_OPENINGS:
         if pattern.search(title):

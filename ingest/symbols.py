@@ -21,7 +21,7 @@ from ingest.paths import language_of
 from ingest.records import RawEntry, Symbol, SymbolSource
 
 # A tree-sitter tree takes about 23 bytes a byte of source (measured on 1,500 files of SGLang).
-_KEPT_SOURCE = 9 << 20
+_KEPT_SOURCE = 7 << 20
 _LARGEST_SOURCE = 2 << 20
 _NO_BLOB = "0" * 40
 
@@ -119,7 +119,9 @@ class SymbolTracker:
                     pipe.close()
             self._reader = None
 
-    def symbols(self, entry: RawEntry, patch: bytes, sections: Sequence[tuple[int, str]]) -> tuple[tuple[Symbol, ...], SymbolSource]:
+    def symbols(
+        self, entry: RawEntry, patch: bytes, sections: Sequence[tuple[int, str]]
+    ) -> tuple[tuple[Symbol, ...], SymbolSource]:
         """The symbols one changed file touches, and what told them.
 
         Args:
@@ -128,7 +130,12 @@ class SymbolTracker:
             sections: (first new line, section text) of each hunk, used when the file does not parse.
         """
         language = language_of(entry.path)
-        if language is None or entry.added is None or not b"\n@@ -" in patch or entry.new_mode in ("120000", "160000"):
+        if (
+            language is None
+            or entry.added is None
+            or b"\n@@ -" not in patch
+            or entry.new_mode in ("120000", "160000")
+        ):
             return (), "none"
         edits = edits_of(patch)
         versions = self._versions(language, entry, edits)
@@ -262,7 +269,9 @@ class _Touched:
     enclosing: dict[str, Definition]
 
 
-def _touched(language: str, tree: tree_sitter.Tree | None, runs: Sequence[tuple[int, int]]) -> _Touched | None:
+def _touched(
+    language: str, tree: tree_sitter.Tree | None, runs: Sequence[tuple[int, int]]
+) -> _Touched | None:
     """Definitions a side's changed rows touch; None where a changed row lies in a part that did not parse."""
     result = _Touched({}, {})
     if tree is None:
@@ -305,7 +314,13 @@ def _compare(before: _Touched, after: _Touched) -> tuple[Symbol, ...]:
     return tuple(sorted(symbols.values(), key=lambda s: (s.start, s.name)))
 
 
-_HEADER_KINDS = (("class ", "class"), ("struct ", "struct"), ("def ", "function"), ("fn ", "function"), ("impl", "impl"))
+_HEADER_KINDS = (
+    ("class ", "class"),
+    ("struct ", "struct"),
+    ("def ", "function"),
+    ("fn ", "function"),
+    ("impl", "impl"),
+)
 
 
 def _from_sections(sections: Sequence[tuple[int, str]]) -> tuple[tuple[Symbol, ...], SymbolSource]:
@@ -325,6 +340,10 @@ def _section_name(section: str) -> str | None:
         if word in text:
             text = text.split(word, 1)[1]
             break
-    head = text.split("(", 1)[0].split(":", 1)[0].split("{", 1)[0].strip() if "::" not in text else text.split("(", 1)[0]
+    head = (
+        text.split("(", 1)[0].split(":", 1)[0].split("{", 1)[0].strip()
+        if "::" not in text
+        else text.split("(", 1)[0]
+    )
     words = head.replace("*", " ").replace("&", " ").split()
     return words[-1][:200] if words and any(c.isalpha() for c in words[-1]) else None

@@ -26,7 +26,7 @@ from kb.starter import merge_prose
 from kb.store import LedgerRow, Store, StoreError
 from kb.tables import COMMITS, vectors_schema
 
-_BATCH_COMMITS = 512
+_BATCH_COMMITS = 256
 # a fork's own small numbers stand among upstream's large ones
 _OUT_OF_SEQUENCE = 0.5
 _NEIGHBOURS = 101
@@ -170,10 +170,12 @@ def _plan(
         if commit.subject.number is not None:
             owner.setdefault(commit.subject.number, (commit.head.sha, utc(commit.head.committed_at)))
     walked = {c.head.sha for c in commits}
-    held: dict[int, LedgerRow] = {r.number: r for r in ledger.values() if r.outcome == "card" and r.number is not None}
-    for number, row in held.items():
-        if row.sha not in walked and (number not in owner or row.committed_at <= owner[number][1]):
-            owner[number] = (row.sha, row.committed_at)  # another revision brought it, earlier
+    held: dict[int, LedgerRow] = {
+        r.number: r for r in ledger.values() if r.outcome == "card" and r.number is not None
+    }
+    for held_number, row in held.items():
+        if row.sha not in walked and (held_number not in owner or row.committed_at <= owner[held_number][1]):
+            owner[held_number] = (row.sha, row.committed_at)  # another revision brought it, earlier
 
     new = [c for c in commits if c.head.sha not in ledger and utc(c.head.committed_at) >= options.since]
     if options.limit:
@@ -210,7 +212,9 @@ def _out_of_sequence(commits: Sequence[WalkedCommit]) -> list[int]:
 class _Writer:
     """Writes one batch after the other; the ledger last, since it is what makes a batch count."""
 
-    def __init__(self, store: Store, repo: str, families: Families, encoder: Encoder | None, report: Report) -> None:
+    def __init__(
+        self, store: Store, repo: str, families: Families, encoder: Encoder | None, report: Report
+    ) -> None:
         self._store = store
         self._repo = repo
         self._families = families
@@ -218,9 +222,15 @@ class _Writer:
         self._report = report
         self._starter = set(store.ids_of_origin("starter"))
 
-    def write(self, number: int, part: Sequence[_Planned], reads: Sequence[ReadPullRequest[FileDigest]]) -> None:
+    def write(
+        self, number: int, part: Sequence[_Planned], reads: Sequence[ReadPullRequest[FileDigest]]
+    ) -> None:
         cards: list[tuple[Card, dict[str, str]]] = []
-        replaced = [r.pull.id for r, p in zip(reads, (p for p in part if p.outcome == "card"), strict=True) if p.supersedes]
+        replaced = [
+            r.pull.id
+            for r, p in zip(reads, (p for p in part if p.outcome == "card"), strict=True)
+            if p.supersedes
+        ]
         for read in reads:
             card = card_of(read, self._families)
             if card.id in self._starter:
@@ -311,4 +321,3 @@ def retag(store: Store, families: Families) -> int:
 
 def _slices(plan: Sequence[_Planned], size: int) -> Iterator[Sequence[_Planned]]:
     return (plan[i : i + size] for i in range(0, len(plan), size))
-

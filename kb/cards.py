@@ -23,7 +23,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forb
     """Base of everything a store or a file of ours holds."""
 
 
-class CardFile(Record):
+class CardFile(Record, frozen=True, kw_only=True):
     """One changed file. `added` and `removed` are lines, None for a binary file."""
 
     path: str
@@ -35,7 +35,7 @@ class CardFile(Record):
     symbol_source: SymbolSource = "none"
 
 
-class Excerpt(Record):
+class Excerpt(Record, frozen=True, kw_only=True):
     """Lines of a diff: `hunk` is the header of the hunk they stand in, `text` keeps their `+`, `-` and blank marks."""
 
     path: str
@@ -43,7 +43,7 @@ class Excerpt(Record):
     text: str
 
 
-class Anchor(Record):
+class Anchor(Record, frozen=True, kw_only=True):
     """Where a claim of the prose can be checked.
 
     Attributes:
@@ -63,7 +63,7 @@ class Anchor(Record):
     sha256: str = ""
 
 
-class Number(Record):
+class Number(Record, frozen=True, kw_only=True):
     """A figure the pull request states, with its unit, workload and place."""
 
     value: str
@@ -72,7 +72,7 @@ class Number(Record):
     where: str = ""
 
 
-class Coverage(Record):
+class Coverage(Record, frozen=True, kw_only=True):
     """How much of the diff the card rests on. Lines are added plus removed lines."""
 
     state: DiffState | Literal["not read"] = "complete"
@@ -86,7 +86,7 @@ class Coverage(Record):
         return self.lines_indexed < self.lines_total
 
 
-class Card(Record):
+class Card(Record, frozen=True, kw_only=True):
     """A dossier card. `id` is `owner/name#N`; times are ISO 8601."""
 
     id: str

@@ -68,7 +68,15 @@ def digest_file(file: ChangedFile) -> FileDigest:
         indexed += len(lines)
         words = code_words("\n".join(lines))
         file_words += words
-        chunks.append(Chunk(hunk, text, capped([*path_words, *code_words(hunk.partition(" @@")[2]), *words], _REPEATS, _WORDS_A_CHUNK)))
+        chunks.append(
+            Chunk(
+                hunk,
+                text,
+                capped(
+                    [*path_words, *code_words(hunk.partition(" @@")[2]), *words], _REPEATS, _WORDS_A_CHUNK
+                ),
+            )
+        )
         if len(chunks) <= _CHUNKS_RANKED:
             score, window = best_window(text)
             if score > best[0]:

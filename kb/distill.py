@@ -29,7 +29,11 @@ def utc(moment: str) -> str:
         parsed = datetime.fromisoformat(moment)
     except ValueError:
         return moment
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return (
+        (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))
+        .astimezone(UTC)
+        .strftime("%Y-%m-%dT%H:%M:%SZ")
+    )
 
 
 def card_of(read: ReadPullRequest[FileDigest], families: Families) -> Card:
@@ -93,20 +97,32 @@ def field_words(card: Card, diff: Iterable[str]) -> dict[str, str]:
         diff: words of its diff, joined by blanks, file by file.
     """
     paths = card.paths()
-    path_words = [w for p in paths for w in (*prose_words(p.replace("/", " ")), p.lower(), PurePosixPath(p).name.lower())]
+    path_words = [
+        w
+        for p in paths
+        for w in (*prose_words(p.replace("/", " ")), p.lower(), PurePosixPath(p).name.lower())
+    ]
     introduced = [s.name for s in card.symbols if s.change == "introduced"]
     changed = [s.name for s in card.symbols if s.change != "introduced"]
     facts = card.facts
     new_names = [*facts.flags_added, *facts.env_added, *facts.config_added]
     old_names = [*facts.flags_removed, *facts.env_removed, *facts.config_removed]
-    prose = [card.motivation, card.implementation, *card.validation, *card.risks, *(a.says for a in card.anchors)]
+    prose = [
+        card.motivation,
+        card.implementation,
+        *card.validation,
+        *card.risks,
+        *(a.says for a in card.anchors),
+    ]
     return {
         "title_words": capped(prose_words(card.title), 3, _WORDS["title"]),
         "path_words": capped(path_words, 2, _WORDS["path"]),
         "introduced_words": capped(_name_words(introduced, new_names), 2, _WORDS["introduced"]),
         "changed_words": capped(_name_words(changed, old_names), 2, _WORDS["changed"]),
         "diff_words": capped((w for part in diff for w in part.split(" ") if w), 4, _WORDS["diff"]),
-        "description_words": capped((w for part in prose for w in prose_words(part)), 3, _WORDS["description"]),
+        "description_words": capped(
+            (w for part in prose for w in prose_words(part)), 3, _WORDS["description"]
+        ),
         "review_words": "",
     }
 
@@ -124,7 +140,9 @@ def searched_names(card: Card) -> str:
     facts = card.facts
     names = [f"{_MARKS[s.change]}{s.name}" for s in card.symbols]
     names += [f"+{n}" for group in (facts.flags_added, facts.env_added, facts.config_added) for n in group]
-    names += [f"-{n}" for group in (facts.flags_removed, facts.env_removed, facts.config_removed) for n in group]
+    names += [
+        f"-{n}" for group in (facts.flags_removed, facts.env_removed, facts.config_removed) for n in group
+    ]
     return "\n".join(dict.fromkeys(names))
 
 
@@ -159,7 +177,16 @@ def chunk_rows(reads: Iterable[ReadPullRequest[FileDigest]], batch: int) -> pa.T
         ordinal = 0
         for file, digest in zip(read.pull.files, read.digests, strict=True):
             for chunk in digest.chunks[: max(0, _CHUNKS_A_PULL - ordinal)]:
-                values = (read.pull.id, read.pull.repo, ordinal, file.path, chunk.hunk, chunk.text, chunk.words, batch)
+                values = (
+                    read.pull.id,
+                    read.pull.repo,
+                    ordinal,
+                    file.path,
+                    chunk.hunk,
+                    chunk.text,
+                    chunk.words,
+                    batch,
+                )
                 for name, value in zip(CHUNKS.names, values, strict=True):
                     columns[name].append(value)
                 ordinal += 1

@@ -11,7 +11,6 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ingest.records import FileGroup
-from kb.words import code_words
 
 MOST_LINES = 12
 
@@ -51,7 +50,8 @@ def best_window(text: str, wanted: Mapping[str, float] | None = None) -> tuple[f
     if wanted:
         for i, line in enumerate(lines):
             if line[:1] in "+- ":
-                worth = sum(wanted[w] for w in wanted.keys() & set(code_words(line[1:])))
+                flat = line[1:].lower().replace("_", "")  # `all_reduce` holds the word `allreduce`
+                worth = sum(value for word, value in wanted.items() if word in flat)
                 scores[i] += worth * (1.0 if line[:1] in "+-" else 0.4)
     for first, last in _spans(lines):
         window, start = 0.0, first

@@ -74,7 +74,9 @@ class Families:
     def _alias_regex(self) -> re.Pattern[str]:
         aliases = sorted({a.lower() for f in self.entries for a in f.aliases}, key=len, reverse=True)
         # a letter or digit on either side means another name: "phi" in "dolphin", "qwen3" in "qwen30"
-        return re.compile("(?=(?:(?<![a-z0-9])(" + "|".join(alias_pattern(a) for a in aliases) + r")(?![a-z0-9])))")
+        return re.compile(
+            "(?=(?:(?<![a-z0-9])(" + "|".join(alias_pattern(a) for a in aliases) + r")(?![a-z0-9])))"
+        )
 
     @cached_property
     def _alias_owner(self) -> dict[str, tuple[str, ...]]:
@@ -96,7 +98,11 @@ class Families:
     def _globs(self) -> list[tuple[str, re.Pattern[str], str]]:
         """(literal part, pattern, slug) of every glob: most paths lack the literal, which is cheap to see."""
         return [
-            (max(re.split(r"[*?]+/?", glob.lower()), key=len), re.compile(glob_pattern(glob.lower()) + r"\Z"), f.slug)
+            (
+                max(re.split(r"[*?]+/?", glob.lower()), key=len),
+                re.compile(glob_pattern(glob.lower()) + r"\Z"),
+                f.slug,
+            )
             for f in self.entries
             for glob in (*f.paths, *f.shared)
         ]
@@ -121,21 +127,27 @@ class Families:
         """The entry of a slug."""
         return next(f for f in self.entries if f.slug == slug)
 
-    def mentioned(self, text: str) -> tuple[str, ...]:
-        """Families whose names stand in a text; of names that overlap, the longest counts."""
+    def mentions(self, text: str) -> list[tuple[int, int, tuple[str, ...]]]:
+        """(start, end, slugs) of the family names in a text; of names that overlap, the longest counts."""
         lowered = text.lower()
-        spans: list[tuple[int, int, str]] = []
+        found: list[tuple[int, int, tuple[str, ...]]] = []
         for match in self._alias_regex.finditer(lowered):
             start, end = match.span(1)
-            if not any(s <= start and end <= e for s, e, _ in spans):
-                spans.append((start, end, re.sub(r"[-_. ]", "", match[1])))
-        return tuple(dict.fromkeys(slug for _, _, alias in spans for slug in self._alias_owner.get(alias, ())))
+            if not any(s <= start and end <= e for s, e, _ in found):
+                found.append((start, end, self._alias_owner.get(re.sub(r"[-_. ]", "", match[1]), ())))
+        return found
+
+    def mentioned(self, text: str) -> tuple[str, ...]:
+        """Families whose names stand in a text."""
+        return tuple(dict.fromkeys(slug for _, _, slugs in self.mentions(text) for slug in slugs))
 
     @lru_cache(maxsize=65536)  # noqa: B019  one table a process
     def of_path(self, path: str) -> tuple[str, ...]:
         """Families whose files, shared files included, a path is one of, or whose name stands in its file name."""
         lowered = path.lower()
-        found = [slug for literal, pattern, slug in self._globs if literal in lowered and pattern.match(lowered)]
+        found = [
+            slug for literal, pattern, slug in self._globs if literal in lowered and pattern.match(lowered)
+        ]
         found += self.mentioned(lowered.rsplit("/", 1)[-1].rsplit(".", 1)[0].replace("_", " "))
         return tuple(dict.fromkeys(found))
 
@@ -167,7 +179,9 @@ def load_families(path: Path | None = None) -> Families:
     path = path or data_file("families.yaml")
     try:
         raw = path.read_bytes()
-        parsed = msgspec.convert(yaml.load(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)), type=_File)
+        parsed = msgspec.convert(
+            yaml.load(raw, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)), type=_File
+        )
     except (OSError, yaml.YAMLError, msgspec.ValidationError) as exc:
         raise FamilyError(f"can't read {path}: {str(exc).splitlines()[0]}") from exc
     return Families(parsed.families, hashlib.sha256(raw).hexdigest()[:16])

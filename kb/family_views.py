@@ -77,7 +77,7 @@ def family_view(store: Store, name: str, repo: str = "") -> FamilyView:
     slugs = table.resolve(name)
     where = Filter(repos=(repo,) if repo else (), families=slugs)
     rows = store.scan("cards", ["id", "repo", "kind", "title", "merged_at", "path_text"], where).to_pylist()
-    own = {s for s in slugs}
+    own = set(slugs)
     hot = Counter(p for r in rows for p in r["path_text"].split("\n") if own & set(table.of_path(p)))
     rows.sort(key=lambda r: (r["merged_at"], r["id"]), reverse=True)
     return FamilyView(
@@ -99,4 +99,7 @@ def unmatched_files(store: Store, repo: str = "") -> list[UnmatchedFile]:
         for path in text.split("\n"):
             if _MODEL_FILE.search(path) and not _HELPERS.search(path) and not table.of_path(path):
                 counts[name, path] += 1
-    return [UnmatchedFile(name, path, n) for (name, path), n in sorted(counts.items(), key=lambda i: (-i[1], i[0]))]
+    return [
+        UnmatchedFile(name, path, n)
+        for (name, path), n in sorted(counts.items(), key=lambda i: (-i[1], i[0]))
+    ]

@@ -50,8 +50,15 @@ def load_weights(path: Path | None = None) -> Weights:
         raise PrloreError(f"can't read {path}: {str(exc).splitlines()[0]}: reinstall prlore") from exc
 
 
+def score(signals: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """The mixed score alone."""
+    return sum(value * weights.get(name, 0.0) for name, value in signals.items())
+
+
 def mix(signals: Mapping[str, float], weights: Mapping[str, float]) -> tuple[float, tuple[Contribution, ...]]:
     """The mixed score and each signal's part in it, largest first."""
-    parts = [Contribution(name, value, value * weights.get(name, 0.0)) for name, value in signals.items() if value]
+    parts = [
+        Contribution(name, value, value * weights.get(name, 0.0)) for name, value in signals.items() if value
+    ]
     parts.sort(key=lambda c: (-c.worth, c.signal))
     return sum(c.worth for c in parts), tuple(parts)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from ingest.records import PrKind
 from kb.families import Families
 from kb.references import Reference, take_references
 from kb.words import prose_words
 
-_PATH = re.compile(r"(?<![\w/.-])((?:[\w.-]+/)*[\w.-]+\.(?:py|pyi|cu|cuh|cpp|cc|c|h|hpp|rs|md|json|ya?ml|toml|jinja|sh|txt)|(?:[\w.-]+/){2,}[\w.-]*)(?![\w/])")
+_PATH = re.compile(
+    r"(?<![\w/.-])((?:[\w.-]+/)*[\w.-]+\.(?:py|pyi|cu|cuh|cpp|cc|c|h|hpp|rs|md|json|ya?ml|toml|jinja|sh|txt)|(?:[\w.-]+/){2,}[\w.-]*)(?![\w/])"
+)
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9]*(?:[-_.][a-z0-9]+)*")
 _VARIABLE = re.compile(r"(?<!\w)[A-Z][A-Z0-9]*_[A-Z0-9_]+(?!\w)")
 # snake_case, CamelCase with two humps, Class.method, ns::name: names that only code has
-_SYMBOL = re.compile(r"(?<![\w/.-])(?:[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)+|[A-Za-z0-9]*_\w+|[A-Z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+|[A-Z]{2,}[a-z]\w+)(?![\w/])")
+_SYMBOL = re.compile(
+    r"(?<![\w/.-])(?:[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)+|[A-Za-z0-9]*_\w+|[A-Z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+|[A-Z]{2,}[a-z]\w+)(?![\w/])"
+)
 _MOST_WORDS = 64
 
 STOP_WORDS = frozenset(
@@ -24,6 +30,18 @@ STOP_WORDS = frozenset(
     "to too under until up use used uses using very via want wants was we were what when where whether which while who why will "
     "with without would you your 's after before between both also any all about against because being down few further here "
     "nor other own through again".split()
+)
+
+# words that ask for a history and say nothing of what is in it
+_ASKING = frozenset(
+    "history merged merge change made work show list pr pull request model support related family evolution".split()
+)
+_ASKED_KINDS: tuple[tuple[PrKind, re.Pattern[str]], ...] = (
+    ("perf", re.compile(r"\b(?:speed-?ups?|optimi[sz]ations?|performance|perf)\b", re.IGNORECASE)),
+    ("fix", re.compile(r"\b(?:bug ?)?fix(?:es|ed)?\b", re.IGNORECASE)),
+    ("docs", re.compile(r"\b(?:docs|documentation)\b", re.IGNORECASE)),
+    ("test", re.compile(r"\btests\b", re.IGNORECASE)),
+    ("revert", re.compile(r"\brevert(?:s|ed)?\b", re.IGNORECASE)),
 )
 
 
@@ -39,6 +57,8 @@ class Question:
         names: symbols as typed.
         exact: flags and environment variables, lower-case, as they stand in the index.
         families: slugs of the families it mentions.
+        topic: content words beside the families' names and words that only ask for a list of changes.
+        kinds: kinds of change it asks for by name, as in "speedups merged for …".
     """
 
     text: str
@@ -48,6 +68,8 @@ class Question:
     names: tuple[str, ...] = ()
     exact: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
+    topic: tuple[str, ...] = ()
+    kinds: tuple[PrKind, ...] = ()
 
     @property
     def only_references(self) -> bool:
@@ -61,17 +83,36 @@ def parse_question(text: str, families: Families) -> Question:
     paths = tuple(dict.fromkeys(m[1].lower().strip("./") for m in _PATH.finditer(rest)))
     flags = [f.lower() for f in _FLAG.findall(rest)]
     variables = [v.lower() for v in _VARIABLE.findall(rest)]
-    names = [n for n in _SYMBOL.findall(rest) if n.lower() not in variables and not any(n.lower() in p for p in paths)]
-    words = [w for w in prose_words(rest) if w not in STOP_WORDS and not (w.isdigit() and len(w) > 4)]
+    names = [
+        n
+        for n in _SYMBOL.findall(rest)
+        if n.lower() not in variables and not any(n.lower() in p for p in paths)
+    ]
+    mentions = families.mentions(rest)
     return Question(
         text=text,
         references=tuple(references),
-        words=tuple(dict.fromkeys(words))[:_MOST_WORDS],
+        words=_content_words(rest),
         paths=paths,
         names=tuple(dict.fromkeys(names)),
         exact=tuple(dict.fromkeys((*flags, *variables))),
-        families=families.mentioned(rest),
+        families=tuple(dict.fromkeys(slug for _, _, slugs in mentions for slug in slugs)),
+        topic=tuple(w for w in _content_words(_without(rest, mentions)) if w not in _ASKING),
+        kinds=tuple(kind for kind, pattern in _ASKED_KINDS if pattern.search(rest)),
     )
+
+
+def _content_words(text: str) -> tuple[str, ...]:
+    words = (w for w in prose_words(text) if w not in STOP_WORDS and not (w.isdigit() and len(w) > 4))
+    return tuple(dict.fromkeys(words))[:_MOST_WORDS]
+
+
+def _without(text: str, mentions: Sequence[tuple[int, int, tuple[str, ...]]]) -> str:
+    parts, at = [], 0
+    for start, end, _ in sorted(mentions):
+        parts.append(text[at : max(at, start)])
+        at = max(at, end)
+    return " ".join((*parts, text[at:]))
 
 
 def path_terms(question: Question) -> list[str]:

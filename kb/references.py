@@ -17,7 +17,9 @@ _NAMES = {
 
 _URL = re.compile(r"https?://(?:www\.)?github\.com/([\w.-]+/[\w.-]+)/(?:pull|issues)/(\d{1,7})\b[^\s]*")
 _NUMBERED = re.compile(r"(?<![\w/.-])(?:([A-Za-z][\w.-]*(?:/[\w.-]+)?)\s?)?#(\d{1,7})\b")
-_WORDED = re.compile(r"\b(?:([A-Za-z][\w.-]*(?:/[\w.-]+)?)\s+)?(?:PR|pull request)\s*[#:]?\s*(\d{1,7})\b", re.IGNORECASE)
+_WORDED = re.compile(
+    r"\b(?:([A-Za-z][\w.-]*(?:/[\w.-]+)?)\s+)?(?:PR|pull request)\s*[#:]?\s*(\d{1,7})\b", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -18,7 +19,7 @@ from kb.encoders.base import NO_ENCODER, Encoder, Vectors, load_encoder
 from kb.excerpts import best_window
 from kb.families import Families, load_families
 from kb.filters import Filter
-from kb.fusion import Contribution, Weights, load_weights, mix
+from kb.fusion import Contribution, Weights, load_weights, mix, score
 from kb.question import Question, parse_question, path_terms
 from kb.store import Store
 from kb.tables import CARD_FIELDS
@@ -27,12 +28,16 @@ _FIELDS = {
     "title": "title_words", "path": "path_words", "introduced": "introduced_words", "changed": "changed_words",
     "diff": "diff_words", "description": "description_words", "review": "review_words",
 }  # fmt: skip
-_CARDS_A_FIELD = 200
-_CHUNKS = 300
+_CARDS_A_FIELD = 120
+_CHUNKS = 200
+_MOST_SEARCHED = 20  # words of a long question that are looked up, the rarest ones
 _NEIGHBOURS = 200
 _COMMON = 0.35  # words that stand in more than this share of the cards tell nothing and cost most of the time
 _EXCERPTS = 2
-_LOOKED_AT = 100  # candidates whose own names are compared with the question's
+_JUDGED = 5  # hits whose words decide whether anything fits
+_TOPIC_SIGNALS = ("path", "introduced", "changed", "diff")  # searched within the families a question names
+_SIDE_KINDS = ("test", "ci", "docs", "build")  # seldom what a question without these words is after
+_LOOKED_AT = 60  # candidates whose own names are compared with the question's
 _EXACT = ("exact path", "introduces symbol", "changes symbol", "introduces name", "changes name")
 
 
@@ -84,11 +89,14 @@ class _Ranked:
 class Searcher:
     """Answers questions from one store. Not for threads; opens what it needs once."""
 
-    def __init__(self, store: Store, families: Families | None = None, weights: Weights | None = None) -> None:
+    def __init__(
+        self, store: Store, families: Families | None = None, weights: Weights | None = None
+    ) -> None:
         self._store = store
         self._families = families or load_families()
         self._weights = weights or load_weights()
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="prlore-search")
+        self._terms: dict[str, int] | None = None
+        self._pool = ThreadPoolExecutor(3, thread_name_prefix="prlore-search")
 
     @cached_property
     def _encoder(self) -> Encoder | None:
@@ -103,6 +111,10 @@ class Searcher:
         return ids, vectors.astype(np.float32), np.array([i.rpartition("#")[0] for i in ids])
 
     @cached_property
+    def _vector_row(self) -> dict[str, int]:
+        return {card_id: i for i, card_id in enumerate(self._vectors[0])}
+
+    @cached_property
     def _catalogue(self) -> Catalogue:
         return load_catalogue(self._store)
 
@@ -115,6 +127,17 @@ class Searcher:
     def _cards(self) -> int:
         return len(self._catalogue.row)
 
+    def warm(self) -> None:
+        """Load what questions need into memory: for a process that answers many. Takes about two seconds at 32k cards."""
+        self._store.prewarm()
+        self._terms = self._store.word_counts(None)
+        _ = (self._vectors, self._vector_row, self._catalogue, self._fields)
+
+    def _word_counts(self, words: Sequence[str]) -> dict[str, int]:
+        if self._terms is None:
+            return self._store.word_counts(words)
+        return {w: self._terms[w] for w in words if w in self._terms}
+
     def search(self, text: str, where: Filter | None = None, limit: int = 10) -> Answer:
         """Answer a question.
 
@@ -125,7 +148,7 @@ class Searcher:
         """
         where = where or Filter()
         question = parse_question(text, self._families)
-        counts = self._store.word_counts([*question.words, *question.exact, *path_terms(question)])
+        counts = self._word_counts([*question.words, *question.exact, *path_terms(question)])
         candidates: dict[str, _Candidate] = {}
         named = self._named(question, where)
         for card_id in named:
@@ -137,7 +160,9 @@ class Searcher:
         hits, held = self._hits(question, ranked, counts)
         answered, confidence = self._judge(question, ranked, named, counts, held)
         missing = tuple(
-            f"{r.repo}#{r.number}" for r in question.references if not any(_is_reference(i, r.repo, r.number) for i in named)
+            f"{r.repo}#{r.number}"
+            for r in question.references
+            if not any(_is_reference(i, r.repo, r.number) for i in named)
         )
         unknown = tuple(w for w in question.words if w not in counts)
         return Answer(question, hits, answered, confidence, unknown, missing)
@@ -156,8 +181,11 @@ class Searcher:
     def _searched(self, question: Question, counts: Mapping[str, int]) -> list[str]:
         """The words that are worth searching: known, and not in a third of all cards unless nothing else is left."""
         known = [w for w in question.words if counts.get(w)]
-        telling = [w for w in known if counts[w] <= _COMMON * self._cards]
-        return telling or known
+        telling = [w for w in known if counts[w] <= _COMMON * self._cards] or known
+        if len(telling) > _MOST_SEARCHED:
+            rarest = set(sorted(telling, key=lambda w: counts[w])[:_MOST_SEARCHED])
+            telling = [w for w in telling if w in rarest]
+        return telling
 
     def _gather(
         self, question: Question, words: Sequence[str], where: Filter, candidates: dict[str, _Candidate]
@@ -165,15 +193,22 @@ class Searcher:
         text = " ".join(words)
         exact = list(question.exact)
         searches = {}
+        # a family's tags are nearly complete, so that what remains to be told apart is its topic
+        focused = bool(question.families and question.topic) and not where.families
+        within = replace(where, families=question.families) if focused else where
+        topic = " ".join(w for w in question.topic if w in words) or text
         for signal, field in self._fields.items():
             query = text
+            scope = where
+            if focused and signal in _TOPIC_SIGNALS:
+                query, scope = topic, within
             if signal == "path":
                 query = " ".join([text, *path_terms(question)])
             elif signal in ("introduced", "changed") and exact:
                 query = " ".join([text, *exact])
             if query.strip():
                 searches[signal] = self._pool.submit(
-                    self._store.search_cards, query, field, _CARDS_A_FIELD, where, ["id"]
+                    self._store.search_cards, query, field, _CARDS_A_FIELD, scope, ["id"]
                 )
         chunks = None
         if text:
@@ -185,8 +220,24 @@ class Searcher:
             self._add(candidates, signal, future.result(), "id")
         if chunks is not None:
             self._add(candidates, "chunk", chunks.result(), "card_id")
-        for card_id, cosine in neighbours.result():
-            candidates.setdefault(card_id, _Candidate({})).signals["vector"] = cosine
+        self._add_cosines(candidates, *neighbours.result())
+
+    def _add_cosines(
+        self, candidates: dict[str, _Candidate], near: Sequence[int], cosines: Vectors | None
+    ) -> None:
+        """Cosines of all candidates, and their place between the nearest card and the last of the neighbours."""
+        if cosines is None or not len(near):
+            return
+        ids, _, _ = self._vectors
+        for row in near:
+            candidates.setdefault(ids[row], _Candidate({}))
+        best, least = float(cosines[near[0]]), float(cosines[near[-1]])
+        for card_id, candidate in candidates.items():
+            row_of = self._vector_row.get(card_id)
+            if row_of is not None and cosines[row_of] > 0:
+                candidate.signals["cosine"] = float(cosines[row_of])
+                if best > least:
+                    candidate.signals["vector"] = max(0.0, (float(cosines[row_of]) - least) / (best - least))
 
     def _add(self, candidates: dict[str, _Candidate], signal: str, rows: pa.Table, column: str) -> None:
         """Scores of one list, as shares of its best: BM25 scores of different fields don't compare."""
@@ -199,18 +250,20 @@ class Searcher:
                 if places is not None:
                     candidate.chunk = places[i]
 
-    def _neighbours(self, question: Question, where: Filter) -> list[tuple[str, float]]:
+    def _neighbours(self, question: Question, where: Filter) -> tuple[list[int], Vectors | None]:
+        """Rows of the nearest cards, nearest first, and the cosines of all rows; -1 where the filter says no."""
         ids, vectors, repos = self._vectors
         if self._encoder is None or not ids:
-            return []
+            return [], None
         vector = self._encoder.encode([question.text])[0]
         if not vector.any():
-            return []
+            return [], None
         cosines = vectors @ vector
         if where.repos:
-            cosines = np.where(np.isin(repos, where.repos), cosines, -1.0)
-        best = np.argpartition(-cosines, min(_NEIGHBOURS, len(ids) - 1))[:_NEIGHBOURS]
-        return [(ids[i], float(cosines[i])) for i in best if cosines[i] > 0]
+            cosines = np.where(np.isin(repos, where.repos), cosines, np.float32(-1.0))
+        best = np.argpartition(-cosines, min(_NEIGHBOURS, len(ids)) - 1)[:_NEIGHBOURS]
+        best = best[cosines[best] > 0]
+        return best[np.argsort(-cosines[best], kind="stable")].tolist(), cosines
 
     # ranking -----------------------------------------------------------------------------------------
 
@@ -220,29 +273,41 @@ class Searcher:
         catalogue, weights = self._catalogue, self._weights.signals
         wanted = frozenset(question.families)
         for card_id, candidate in candidates.items():
-            if wanted and wanted & catalogue.families_of(card_id):
+            tags = catalogue.families_of(card_id) if wanted else wanted
+            if wanted & tags:
                 candidate.signals["family"] = 1.0
-        order = sorted(candidates, key=lambda i: -mix(candidates[i].signals, weights)[0])
-        first = order[:_LOOKED_AT]
-        if question.paths or question.names or question.exact or where != where.only_repos:
-            # chunks and vectors know no filter but the repository's, and exact names need the cards' own
-            rows = self._store.cards_by_id(first, ["id", "path_text", "symbol_text"], where).to_pylist()
-            held = {row["id"]: row for row in rows}
-            first = [card_id for card_id in first if card_id in held]
-            for card_id in first:
-                _exact_signals(question, held[card_id], candidates[card_id].signals)
+                candidate.signals["family focus"] = 1 / (1 + math.log(len(tags)))
+            kind = catalogue.kinds[catalogue.row[card_id]]
+            if kind in question.kinds:
+                candidate.signals["kind"] = 1.0
+            elif kind in _SIDE_KINDS and not question.kinds:
+                candidate.signals["side kind"] = 1.0
+        if where != where.only_repos:  # chunks and vectors know no other filter
+            allowed = self._store.cards_by_id(list(candidates), ["id"], where)["id"].to_pylist()
+            candidates = {card_id: candidates[card_id] for card_id in allowed}
+        first = heapq.nlargest(
+            max(_LOOKED_AT, 2 * limit), candidates, key=lambda i: score(candidates[i].signals, weights)
+        )
+        if question.paths or question.names or question.exact:
+            columns = ["id", "path_text", "symbol_text"]
+            for row in self._store.cards_at(catalogue.stored_at(first), columns).to_pylist():
+                _exact_signals(question, row, candidates[row["id"]].signals)
         ranked = [_Ranked(i, candidates[i], *mix(candidates[i].signals, weights)) for i in first]
         ranked.sort(key=lambda r: (-r.score, catalogue.merged_at[catalogue.row[r.card_id]], r.card_id))
         return ranked[:limit]
 
-    def _hits(self, question: Question, ranked: Sequence[_Ranked], counts: Mapping[str, int]) -> tuple[tuple[Hit, ...], dict[str, set[str]]]:
+    def _hits(
+        self, question: Question, ranked: Sequence[_Ranked], counts: Mapping[str, int]
+    ) -> tuple[tuple[Hit, ...], dict[str, set[str]]]:
         """The hits, and all words of each card among the first few."""
-        ids = [r.card_id for r in ranked]
-        cards: dict[str, Card] = {}
-        words: dict[str, set[str]] = {}
-        for row in self._store.cards_by_id(ids, ["id", "card", *CARD_FIELDS]).to_pylist():
-            cards[row["id"]] = decode_card(row["card"])
-            words[row["id"]] = {w for f in CARD_FIELDS for w in row[f].split(" ")}
+        places = self._catalogue.stored_at(r.card_id for r in ranked)
+        cards = {
+            c.id: c for c in map(decode_card, self._store.cards_at(places, ["card"])["card"].to_pylist())
+        }
+        words = {
+            row["id"]: {w for f in CARD_FIELDS for w in row[f].split(" ")}
+            for row in self._store.cards_at(places[:_JUDGED], ["id", *CARD_FIELDS]).to_pylist()
+        }
         texts = self._store.chunk_texts([r.candidate.chunk for r in ranked if r.candidate.chunk is not None])
         worth = {w: self._telling(w, counts) for w in question.words}
         hits = []
@@ -280,18 +345,22 @@ class Searcher:
         return confidence >= self._weights.threshold, confidence
 
     def _answer_signals(
-        self, question: Question, ranked: Sequence[_Ranked], counts: Mapping[str, int], held: Mapping[str, set[str]]
+        self,
+        question: Question,
+        ranked: Sequence[_Ranked],
+        counts: Mapping[str, int],
+        held: Mapping[str, set[str]],
     ) -> dict[str, float]:
         """What the decision rests on, each 0..1: see the README's section on confidence."""
         worth = {w: self._telling(w, counts) for w in question.words}
         total = sum(worth.values()) or 1.0
-        cover = [sum(v for w, v in worth.items() if w in held[r.card_id]) / total for r in ranked[:5]]
+        cover = [sum(v for w, v in worth.items() if w in held[r.card_id]) / total for r in ranked[:_JUDGED]]
         first = ranked[0].candidate.signals
         return {
             "coverage": max(cover),
             "coverage of the first": cover[0],
             "unknown words": sum(v for w, v in worth.items() if w not in counts) / total,
-            "vector": max(r.candidate.signals.get("vector", 0.0) for r in ranked[:5]),
+            "cosine": max(r.candidate.signals.get("cosine", 0.0) for r in ranked[:_JUDGED]),
             "agreement": min(sum(name in _FIELDS for name in first) / 4, 1.0),
             "exact": max(max(r.candidate.signals.get(n, 0.0) for n in _EXACT) for r in ranked[:3]),
         }

@@ -81,7 +81,9 @@ def load_starter_cards(folder: Path | None = None) -> list[Card]:
     for written in load_written(folder):
         fact = facts.get(written.id)
         if fact is None and written.anchors:
-            raise StarterError(f"no facts for {written.id}: run `prlore starter facts` with a history that has it")
+            raise StarterError(
+                f"no facts for {written.id}: run `prlore starter facts` with a history that has it"
+            )
         cards.append(join(fact, written) if fact else without_diff(written))
     return sorted(cards, key=lambda c: c.id)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from ingest.git import open_repository
-from ingest.history import CommitIndex, walk
+from ingest.history import CommitIndex, WalkedCommit, walk
 from ingest.reader import ReadPullRequest, read_pull_requests
 from ingest.records import ChangedFile, Symbol
 from kb.anchors import AnchorError, resolve_anchor
@@ -53,11 +53,14 @@ def write_facts(histories: Mapping[str, Path], folder: Path | None = None) -> Fa
         wanted = {int(w.id.rpartition("#")[2]): w for w in written if w.id.rpartition("#")[0] == repo}
         with open_repository(path) as repository:
             commits = walk(repository, "HEAD")
-            first = {}
+            first: dict[int, WalkedCommit] = {}
             for commit in commits:
-                if commit.subject.number in wanted:
-                    first.setdefault(commit.subject.number, commit)
-            reads = read_pull_requests(repository, repo, list(first.values()), CommitIndex(commits), digest_with_hunks)
+                number = commit.subject.number
+                if number is not None and number in wanted:
+                    first.setdefault(number, commit)
+            reads = read_pull_requests(
+                repository, repo, list(first.values()), CommitIndex(commits), digest_with_hunks
+            )
             cards += [_facts(read, wanted[read.pull.number], families, report) for read in reads]
         report.not_found += [f"{repo}#{n}" for n in wanted if n not in first]
     lines = sorted(cards, key=lambda c: c.id)
@@ -67,7 +70,10 @@ def write_facts(histories: Mapping[str, Path], folder: Path | None = None) -> Fa
 
 
 def _facts(
-    read: ReadPullRequest[tuple[ChangedFile, FileDigest]], written: WrittenCard, families: Families, report: FactsReport
+    read: ReadPullRequest[tuple[ChangedFile, FileDigest]],
+    written: WrittenCard,
+    families: Families,
+    report: FactsReport,
 ) -> Card:
     plain = ReadPullRequest(read.pull, tuple(d for _, d in read.digests), read.problems)
     card = card_of(plain, families)

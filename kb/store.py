@@ -14,20 +14,23 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import lancedb
 import numpy as np
 import platformdirs
 import pyarrow as pa
 import pyarrow.compute as pc
-from lancedb.index import FTS, Bitmap, BTree
+
+# isort: off
+import kb.quick_import  # noqa: F401  has to come before lancedb
+import lancedb
+from lancedb.index import FTS, Bitmap, BTree, LabelList
 from lancedb.query import MatchQuery
+# isort: on
 
 from ingest.errors import PrloreError
 from kb.filters import Filter, quoted
 from kb.tables import CARD_FIELDS, CHUNK_FIELD, ROW_TABLES, SCHEMAS, STORE_SCHEMA, vectors_schema
 
 _FTS_MEMORY_MIB = 256
-_SCAN_ROWS = 20_000
 
 
 class StoreError(PrloreError):
@@ -36,7 +39,9 @@ class StoreError(PrloreError):
 
 def default_uri() -> str:
     """`PRLORE_KB`, or the platform's user data folder."""
-    return os.environ.get("PRLORE_KB") or str(Path(platformdirs.user_data_dir("prlore", appauthor=False)) / "kb")
+    return os.environ.get("PRLORE_KB") or str(
+        Path(platformdirs.user_data_dir("prlore", appauthor=False)) / "kb"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,9 @@ class Store:
         store = cls(uri, _connect(uri, must_exist=False))
         names = store._table_names()
         if names and "meta" not in names and not names <= set(SCHEMAS):
-            raise StoreError(f"{uri} is a LanceDB folder but no prlore knowledge base: name another with --kb")
+            raise StoreError(
+                f"{uri} is a LanceDB folder but no prlore knowledge base: name another with --kb"
+            )
         if "meta" in names:
             return cls.open(uri)
         try:
@@ -137,7 +144,9 @@ class Store:
     def set_meta(self, entries: Mapping[str, str]) -> None:
         """Write meta entries, replacing those of the same key."""
         data = pa.table({"key": list(entries), "value": list(entries.values())}, schema=SCHEMAS["meta"])
-        self._table("meta").merge_insert("key").when_matched_update_all().when_not_matched_insert_all().execute(data)
+        self._table("meta").merge_insert(
+            "key"
+        ).when_matched_update_all().when_not_matched_insert_all().execute(data)
 
     # writing -----------------------------------------------------------------------------------------
 
@@ -176,7 +185,9 @@ class Store:
     def commit_batch(self, rows: pa.Table) -> None:
         """Write ledger rows in one transaction, replacing those of the same commit: the batch now counts."""
         keys = ["repo", "sha"]
-        self._table("commits").merge_insert(keys).when_matched_update_all().when_not_matched_insert_all().execute(rows)
+        self._table("commits").merge_insert(
+            keys
+        ).when_matched_update_all().when_not_matched_insert_all().execute(rows)
 
     def remove_cards(self, ids: Sequence[str]) -> None:
         """Remove cards with their chunks, links and vectors."""
@@ -188,16 +199,25 @@ class Store:
                 self._table("vectors").delete(f"id IN ({names})")
             self._table("cards").delete(f"id IN ({names})")
 
-    def replace_families(self, ids: Sequence[str], families: Sequence[Sequence[str]], cards: Sequence[str]) -> None:
+    def replace_families(
+        self, ids: Sequence[str], families: Sequence[Sequence[str]], cards: Sequence[str]
+    ) -> None:
         """Write new family tags of cards."""
         if not ids:
             return
         old = self.cards_by_id(ids)
         order = {name: i for i, name in enumerate(old["id"].to_pylist())}
         take = old.take(pa.array([order[i] for i in ids]))
-        for column, values, kind in (("families", families, pa.list_(pa.string())), ("card", cards, pa.string())):
+        for column, values, kind in (
+            ("families", families, pa.list_(pa.string())),
+            ("card", cards, pa.string()),
+        ):
             at = take.schema.get_field_index(column)
-            take = take.set_column(at, take.schema.field(at), pa.array([list(v) if column == "families" else v for v in values], kind))
+            take = take.set_column(
+                at,
+                take.schema.field(at),
+                pa.array([list(v) if column == "families" else v for v in values], kind),
+            )
         self._table("cards").merge_insert("id").when_matched_update_all().execute(take)
 
     def create_vectors(self, dimensions: int) -> None:
@@ -226,6 +246,8 @@ class Store:
                 table.create_index("repo", config=Bitmap())
             if table is cards and "id" not in indexed:
                 table.create_index("id", config=BTree())
+            if table is cards and "families" not in indexed:
+                table.create_index("families", config=LabelList())
             if table is chunks and "card_id" not in indexed:
                 table.create_index("card_id", config=BTree())
             if any(self._unindexed(table, index.name) for index in table.list_indices()):
@@ -265,7 +287,10 @@ class Store:
                     counts[word] = counts.get(word, 0) + 1
         counts.pop("", None)
         words = sorted(counts)
-        data = pa.table({"word": words, "cards": pa.array([counts[w] for w in words], pa.int32())}, schema=SCHEMAS["terms"])
+        data = pa.table(
+            {"word": words, "cards": pa.array([counts[w] for w in words], pa.int32())},
+            schema=SCHEMAS["terms"],
+        )
         self._database.create_table("terms", data=data, mode="overwrite")
         self._open.pop("terms", None)
         if words:
@@ -285,9 +310,12 @@ class Store:
         search = self._table(name).search().select(columns).limit(limit)
         return (search.where(where) if where else search).to_arrow()
 
-    def scan(self, name: str, columns: list[str], where: Filter | None = None) -> pa.Table:
-        """Columns of all rows of a table that pass a filter."""
-        return self._scan(name, where.sql() if where else None, columns)
+    def scan(
+        self, name: str, columns: list[str], where: Filter | None = None, *, row_id: bool = False
+    ) -> pa.Table:
+        """Columns of all rows of a table that pass a filter, with `_rowid` if wanted."""
+        search = self._table(name).search().select(columns).limit(None).with_row_id(row_id)
+        return (search.where(where.sql()) if where else search).to_arrow()
 
     def cards_by_id(
         self, ids: Sequence[str], columns: Sequence[str] | None = None, where: Filter | None = None
@@ -298,12 +326,23 @@ class Store:
         search = self._table("cards").search().where(condition).limit(len(ids) or 1)
         return (search.select(list(columns)) if columns else search).to_arrow()
 
+    def cards_at(self, rows: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """Columns of cards by the `_rowid` that a scan gave, in no order."""
+        return self._table("cards").take_row_ids(list(rows)).select(list(columns)).to_arrow()
+
     def chunk_texts(self, rows: Sequence[int]) -> dict[int, tuple[str, str, str]]:
         """(path, hunk, text) of chunks by the `_rowid` that a search gave."""
         if not rows:
             return {}
         wanted = list(dict.fromkeys(rows))
-        found = self._table("chunks").take_row_ids(wanted).select(["path", "hunk", "text"]).with_row_id().to_arrow().to_pylist()
+        found = (
+            self._table("chunks")
+            .take_row_ids(wanted)
+            .select(["path", "hunk", "text"])
+            .with_row_id()
+            .to_arrow()
+            .to_pylist()
+        )
         return {r["_rowid"]: (r["path"], r["hunk"], r["text"]) for r in found}
 
     def ids_of_origin(self, origin: str) -> list[str]:
@@ -320,7 +359,9 @@ class Store:
         rows = self._scan("links", f"target = {quoted(card_id)}", ["kind", "source"])
         return sorted(zip(rows["kind"].to_pylist(), rows["source"].to_pylist(), strict=True))
 
-    def search_cards(self, words: str, field: str, limit: int, where: Filter | None, columns: list[str]) -> pa.Table:
+    def search_cards(
+        self, words: str, field: str, limit: int, where: Filter | None, columns: list[str]
+    ) -> pa.Table:
         """Full-text search of one card field: the columns and `_score`, best first."""
         return self._search("cards", words, field, limit, where, columns)
 
@@ -329,7 +370,15 @@ class Store:
         return self._search("chunks", words, CHUNK_FIELD, limit, where, columns, row_id=True)
 
     def _search(
-        self, name: str, words: str, field: str, limit: int, where: Filter | None, columns: list[str], *, row_id: bool = False
+        self,
+        name: str,
+        words: str,
+        field: str,
+        limit: int,
+        where: Filter | None,
+        columns: list[str],
+        *,
+        row_id: bool = False,
     ) -> pa.Table:
         search = self._table(name).search(MatchQuery(words, field), query_type="fts").with_row_id(row_id)
         if where is not None and where:
@@ -342,12 +391,19 @@ class Store:
         flat = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return rows["id"].to_pylist(), flat.reshape(rows.num_rows, -1)
 
-    def word_counts(self, words: Sequence[str]) -> dict[str, int]:
-        """In how many cards each of some words stands; words that stand in none are left out."""
-        if not words:
+    def prewarm(self) -> None:
+        """Read all search indexes into memory."""
+        for name in ("cards", "chunks"):
+            table = self._table(name)
+            for index in table.list_indices():
+                table.prewarm_index(index.name)
+
+    def word_counts(self, words: Sequence[str] | None) -> dict[str, int]:
+        """In how many cards each of some words stands, or every word for None; words that stand in none are left out."""
+        if words is not None and not words:
             return {}
-        names = ", ".join(quoted(w) for w in dict.fromkeys(words))
-        rows = self._scan("terms", f"word IN ({names})", ["word", "cards"])
+        names = ", ".join(quoted(w) for w in dict.fromkeys(words)) if words is not None else ""
+        rows = self._scan("terms", f"word IN ({names})" if names else None, ["word", "cards"])
         return dict(zip(rows["word"].to_pylist(), rows["cards"].to_pylist(), strict=True))
 
 
@@ -358,7 +414,9 @@ def _connect(uri: str, *, must_exist: bool) -> Any:
         if path.exists() and not path.is_dir():
             raise StoreError(f"{uri} is a file, a knowledge base is a folder: name another with --kb")
         if must_exist and not path.is_dir():
-            raise StoreError(f"no knowledge base at {uri}: fill one with `prlore ingest git`, or name it with --kb or PRLORE_KB")
+            raise StoreError(
+                f"no knowledge base at {uri}: fill one with `prlore ingest git`, or name it with --kb or PRLORE_KB"
+            )
         uri = str(path)
     try:
         return lancedb.connect(uri)

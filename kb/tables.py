@@ -15,16 +15,22 @@ CARDS = pa.schema(
         pa.field("kind", pa.string(), nullable=False),
         pa.field("status", pa.string(), nullable=False),
         pa.field("origin", pa.string(), nullable=False),
-        pa.field("merged_at", pa.string(), nullable=False),  # ISO 8601 in UTC, so that text order is time order
+        pa.field(
+            "merged_at", pa.string(), nullable=False
+        ),  # ISO 8601 in UTC, so that text order is time order
         pa.field("families", pa.list_(pa.string()), nullable=False),
         pa.field("path_text", pa.string(), nullable=False),  # all paths, one a line, for the path filter
-        pa.field("symbol_text", pa.string(), nullable=False),  # symbols, flags, variables, keys: `+new`, `~changed`, `-gone`, one a line
+        pa.field(
+            "symbol_text", pa.string(), nullable=False
+        ),  # symbols, flags, variables, keys: `+new`, `~changed`, `-gone`, one a line
         pa.field("title_words", pa.string(), nullable=False),
         pa.field("path_words", pa.string(), nullable=False),
         pa.field("introduced_words", pa.string(), nullable=False),
         pa.field("changed_words", pa.string(), nullable=False),
         pa.field("diff_words", pa.string(), nullable=False),
-        pa.field("description_words", pa.string(), nullable=False),  # our prose on reviewed cards; PR bodies later
+        pa.field(
+            "description_words", pa.string(), nullable=False
+        ),  # our prose on reviewed cards; PR bodies later
         pa.field("review_words", pa.string(), nullable=False),  # empty until threads are synced
         pa.field("card", pa.string(), nullable=False),  # the whole card as JSON
         pa.field("batch", pa.int64(), nullable=False),
@@ -79,7 +85,9 @@ TERMS = pa.schema(
     ]
 )
 
-META = pa.schema([pa.field("key", pa.string(), nullable=False), pa.field("value", pa.string(), nullable=False)])
+META = pa.schema(
+    [pa.field("key", pa.string(), nullable=False), pa.field("value", pa.string(), nullable=False)]
+)
 
 
 def vectors_schema(dimensions: int) -> pa.Schema:

@@ -55,7 +55,9 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.command(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "PRLORE"})
+@click.command(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "PRLORE"}
+)
 @click.version_option(package_name="prlore", prog_name="prlore")
 def cli() -> None:
     """Evidence from merged pull requests of SGLang, vLLM and TensorRT-LLM."""

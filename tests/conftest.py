@@ -20,6 +20,8 @@ settings.load_profile("prlore")
 
 _EPOCH = 1_735_689_600  # 2025-01-01T00:00:00Z; each commit comes an hour later than the one before
 
+_STATUS = {"A": "added", "D": "deleted", "M": "modified", "R": "renamed", "T": "type-changed"}
+
 
 class GitRepo:
     """A repository under construction. Content is bytes, `None` deletes a path."""
@@ -86,7 +88,14 @@ class GitRepo:
         date = f"{_EPOCH + 3600 * self.commits} +0000"
         self.commits += 1
         self.git(
-            "merge", "--quiet", "--no-ff", "-m", message, branch, GIT_AUTHOR_DATE=date, GIT_COMMITTER_DATE=date
+            "merge",
+            "--quiet",
+            "--no-ff",
+            "-m",
+            message,
+            branch,
+            GIT_AUTHOR_DATE=date,
+            GIT_COMMITTER_DATE=date,
         )
         return self.head()
 
@@ -103,6 +112,31 @@ class GitRepo:
     def object_file(self, name: str) -> Path:
         """The file of a loose object."""
         return self.git_dir / "objects" / name[:2] / name[2:]
+
+    def rows(self, sha: str) -> list[tuple[object, ...]]:
+        """The changes of a commit against its first parent, read with `diff-tree`, each list on its own."""
+        parents = self.git("rev-list", "--parents", "-n1", sha).split()[1:]
+        base = parents[0] if parents else self.git("hash-object", "-t", "tree", os.devnull).strip()
+        diff = ("diff-tree", "-r", "-z", "-M", "--no-abbrev")
+        counts: dict[bytes, tuple[int | None, int | None]] = {}
+        fields = iter(self.git(*diff, "--numstat", base, sha).split(b"\0"))
+        for field in fields:
+            if field:
+                added, removed, path = field.split(b"\t", 2)
+                path = path or (next(fields), next(fields))[1]
+                counts[path] = (None, None) if added == b"-" else (int(added), int(removed))
+        rows: list[tuple[object, ...]] = []
+        fields = iter(self.git(*diff, "--raw", base, sha).split(b"\0"))
+        for field in fields:
+            if field:
+                old_mode, new_mode, old_blob, new_blob, letter = field[1:].decode().split(" ")
+                old_path = next(fields)
+                path = next(fields) if letter[0] == "R" else old_path
+                names = (old_path.decode("utf-8", "replace"), path.decode("utf-8", "replace"))
+                rows.append(
+                    (_STATUS[letter[0]], *names, old_mode, new_mode, old_blob, new_blob, *counts[path])
+                )
+        return rows
 
     def open(self) -> AbstractContextManager[Repository]:
         return open_repository(self.path)

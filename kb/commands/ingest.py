@@ -19,12 +19,21 @@ def ingest() -> None:
 
 @ingest.command("git")
 @click.argument("source", metavar="PATH_OR_URL")
-@click.option("--repo", required=True, metavar="OWNER/NAME", help="Whose pull request numbers the history carries.")
+@click.option(
+    "--repo", required=True, metavar="OWNER/NAME", help="Whose pull request numbers the history carries."
+)
 @click.option("--rev", default="HEAD", show_default=True, help="Revision to walk.")
 @click.option("--since", metavar="DATE", help="Only commits from this day on.")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N pull requests that are not there yet.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Only the newest N pull requests that are not there yet.",
+)
 @click.option("--encoder", metavar="NAME", help="static (default), none, or a sentence-transformers model.")
-@click.option("--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes. [default: one a core]")
+@click.option(
+    "--workers", type=click.IntRange(min=1), metavar="N", help="Worker processes. [default: one a core]"
+)
 @kb_option
 @json_option
 def git(
@@ -38,12 +47,14 @@ def git(
     from tqdm import tqdm
 
     from ingest.git import open_repository
-    from kb.reports import build as report
     from kb.build import Options, build
+    from kb.reports import build as report
     from kb.store import Store, default_uri
 
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
-        raise UsageProblem(f"--repo {repo!r} is no repository name: write it as owner/name, sgl-project/sglang")
+        raise UsageProblem(
+            f"--repo {repo!r} is no repository name: write it as owner/name, sgl-project/sglang"
+        )
     options = Options(repo, rev, parse_date(since, "--since"), limit or 0, encoder, workers)
     path = _local(source)
     with open_repository(path) as repository:
@@ -64,8 +75,8 @@ def git(
 @json_option
 def starter(kb: str | None, as_json: bool) -> None:
     """Put the embedded cards of data/cards into the knowledge base."""
-    from kb.store import Store, default_uri
     from kb.starter_build import add_starter
+    from kb.store import Store, default_uri
 
     store = Store.create(kb or default_uri(), {"created_by": f"prlore {_version()}"})
     added, held = add_starter(store)

@@ -37,9 +37,9 @@ def query(
     question = " ".join(text).strip()
     if not question:
         raise UsageProblem("the question is empty: say what to look for")
-    from kb.reports import answers as report
     from kb.families import load_families
     from kb.filters import Filter
+    from kb.reports import answers as report
     from kb.search import Searcher
 
     families = load_families()

@@ -13,9 +13,9 @@ from kb.commands.options import UsageProblem, kb_option, open_store
 @kb_option
 def show(card: str, form: str, kb: str | None) -> None:
     """Show the dossier card of a pull request: sglang#18856, owner/name#N, or its URL."""
-    from kb.reports import cards as report
     from kb.cards import decode_card, encode_card
     from kb.references import parse_card_id
+    from kb.reports import cards as report
 
     reference = parse_card_id(card)
     if reference is None:
@@ -26,6 +26,10 @@ def show(card: str, form: str, kb: str | None) -> None:
         name = f"{reference.repo}#{reference.number}"
         raise UsageProblem(f"no card for {name} in {store.uri}: `prlore status` lists what is there")
     if len(ids) > 1:
-        raise UsageProblem(f"#{reference.number} is a pull request of {len(ids)} repositories: say which, {' or '.join(ids)}")
+        raise UsageProblem(
+            f"#{reference.number} is a pull request of {len(ids)} repositories: say which, {' or '.join(ids)}"
+        )
     found = decode_card(store.cards_by_id(ids, ["card"])["card"][0].as_py())
-    click.echo(encode_card(found) if form == "json" else report.card_markdown(found, store.links_to(found.id)))
+    click.echo(
+        encode_card(found) if form == "json" else report.card_markdown(found, store.links_to(found.id))
+    )

@@ -15,7 +15,14 @@ def starter() -> None:
 
 
 @starter.command("facts")
-@click.option("--git", "histories", multiple=True, required=True, metavar="REPO=PATH", help="A clone for each repository: sglang=PATH.")
+@click.option(
+    "--git",
+    "histories",
+    multiple=True,
+    required=True,
+    metavar="REPO=PATH",
+    help="A clone for each repository: sglang=PATH.",
+)
 def facts(histories: tuple[str, ...]) -> None:
     """Read the pull requests of all embedded cards from clones and rewrite data/cards/facts.jsonl."""
     from kb.starter_facts import write_facts
@@ -28,10 +35,15 @@ def facts(histories: tuple[str, ...]) -> None:
         clones[parse_repo(name)] = Path(path).expanduser()
     report = write_facts(clones)
     click.echo(f"facts of {report.written} cards written")
-    for line in (*(f"not in its history: {i}" for i in report.not_found), *(f"anchor does not hold: {i}" for i in report.broken_anchors)):
+    for line in (
+        *(f"not in its history: {i}" for i in report.not_found),
+        *(f"anchor does not hold: {i}" for i in report.broken_anchors),
+    ):
         click.echo(line)
     if report.not_found or report.broken_anchors:
-        raise UsageProblem("some embedded cards do not agree with the history: mend the lines above in data/cards")
+        raise UsageProblem(
+            "some embedded cards do not agree with the history: mend the lines above in data/cards"
+        )
 
 
 @starter.command("check")

@@ -10,7 +10,9 @@ from kb.commands.options import json_option, kb_option, open_store
 
 
 @click.command("status")
-@click.option("--list", "listing", type=click.Choice(["duplicates", "problems", "no-number"]), help="List such commits.")
+@click.option(
+    "--list", "listing", type=click.Choice(["duplicates", "problems", "no-number"]), help="List such commits."
+)
 @kb_option
 @json_option
 def status(listing: str | None, kb: str | None, as_json: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,9 @@ class StaticEncoder:
 
     name = DEFAULT_ENCODER
 
-    def __init__(self, words: Sequence[str], vectors: np.ndarray, scales: np.ndarray) -> None:  # type: ignore[type-arg]
+    def __init__(
+        self, words: Sequence[str], vectors: np.ndarray[Any, np.dtype[np.int8]], scales: Vectors
+    ) -> None:
         self._row = {word: i for i, word in enumerate(words)}
         self._vectors = vectors
         self._scales = scales.astype(np.float32)
@@ -38,7 +41,8 @@ class StaticEncoder:
             if rows:
                 result[i] = self._scales[rows] @ self._vectors[rows].astype(np.float32)
         lengths = np.linalg.norm(result, axis=1, keepdims=True)
-        return np.divide(result, lengths, out=result, where=lengths > 0)
+        np.divide(result, lengths, out=result, where=lengths > 0)
+        return result
 
 
 @cache
@@ -54,4 +58,6 @@ def load_static(path: Path | None = None) -> StaticEncoder:
             words = data["words"].tobytes().decode("utf-8").split("\n")
             return StaticEncoder(words, data["vectors"], data["scales"])
     except (OSError, KeyError, ValueError) as exc:
-        raise EncoderError(f"can't read the word table {path}: reinstall prlore, or use --encoder none") from exc
+        raise EncoderError(
+            f"can't read the word table {path}: reinstall prlore, or use --encoder none"
+        ) from exc

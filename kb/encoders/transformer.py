@@ -20,7 +20,9 @@ class TransformerEncoder:
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of texts, shape (len(texts), dimensions)."""
-        found = self._model.encode(list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False)
+        found = self._model.encode(
+            list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False
+        )
         return np.asarray(found, dtype=np.float32)
 
 
@@ -33,7 +35,9 @@ def load_transformer(name: str) -> TransformerEncoder:
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as exc:
-        raise EncoderError(f"--encoder {name} needs sentence-transformers: pip install 'prlore[neural]'") from exc
+        raise EncoderError(
+            f"--encoder {name} needs sentence-transformers: pip install 'prlore[neural]'"
+        ) from exc
     try:
         return TransformerEncoder(name, SentenceTransformer(name))
     except Exception as exc:  # the library raises what its loaders raise: OSError, ValueError, HTTP errors

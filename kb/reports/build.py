@@ -7,7 +7,6 @@ from typing import Any
 from kb.build import Report
 from kb.reports.safe import one_line
 
-
 _SHOWN = 10
 
 
@@ -20,7 +19,8 @@ def build_json(report: Report) -> dict[str, Any]:
         "cards": report.cards,
         "without_number": report.unnumbered,
         "duplicates": [
-            {"number": d.number, "sha": d.sha, "kept": d.kept, "subject": d.subject} for d in report.duplicates
+            {"number": d.number, "sha": d.sha, "kept": d.kept, "subject": d.subject}
+            for d in report.duplicates
         ],
         "problems": [{"number": p.number, "sha": p.sha, "what": p.what} for p in report.problems],
         "out_of_sequence": report.out_of_sequence,
@@ -42,11 +42,16 @@ def build_text(report: Report, uri: str) -> str:
     if report.discarded:
         lines.append(f"removed {report.discarded} rows that an interrupted run had left")
     if report.fallbacks:
-        lines.append(f"{report.fallbacks} of {report.files} files did not parse where they changed; hunk headers named their symbols")
+        lines.append(
+            f"{report.fallbacks} of {report.files} files did not parse where they changed; hunk headers named their symbols"
+        )
     if report.retagged:
         lines.append(f"data/families.yaml has changed: {report.retagged} cards tagged anew")
     for title, items in (
-        ("numbers seen before (the first merged is kept)", [f"#{d.number} {d.sha[:10]} {d.subject}" for d in report.duplicates]),
+        (
+            "numbers seen before (the first merged is kept)",
+            [f"#{d.number} {d.sha[:10]} {d.subject}" for d in report.duplicates],
+        ),
         ("problems", [f"#{p.number} {p.sha[:10]} {p.what}" for p in report.problems]),
     ):
         if items:
@@ -56,6 +61,8 @@ def build_text(report: Report, uri: str) -> str:
                 lines.append(f"  and {len(items) - _SHOWN} more; `prlore status --list` has all")
     if report.out_of_sequence and report.cards:
         count = len(report.out_of_sequence)
-        lines.append(f"{count} numbers stand far out of sequence, most likely a fork's own: {', '.join(f'#{n}' for n in report.out_of_sequence[:_SHOWN])}")
+        lines.append(
+            f"{count} numbers stand far out of sequence, most likely a fork's own: {', '.join(f'#{n}' for n in report.out_of_sequence[:_SHOWN])}"
+        )
     lines.append(f"knowledge base: {uri}")
     return "\n".join(lines)

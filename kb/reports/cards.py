@@ -12,7 +12,11 @@ from kb.reports.safe import inline_code, markdown_text, one_line, plain
 def anchor_place(anchor: Anchor) -> str:
     """Where an anchor points: path and lines."""
     first, last = anchor.lines
-    return f"{one_line(anchor.path)}:{first}" + (f"-{last}" if last != first else "") + (" (before the change)" if anchor.side == "old" else "")
+    return (
+        f"{one_line(anchor.path)}:{first}"
+        + (f"-{last}" if last != first else "")
+        + (" (before the change)" if anchor.side == "old" else "")
+    )
 
 
 def card_markdown(card: Card, linked_from: Sequence[tuple[str, str]] = ()) -> str:
@@ -22,6 +26,18 @@ def card_markdown(card: Card, linked_from: Sequence[tuple[str, str]] = ()) -> st
         card: the card.
         linked_from: (kind, id) of pull requests that point to this one.
     """
+    parts = (
+        _head(card, linked_from),
+        _prose(card),
+        _excerpts(card),
+        _names(card),
+        _files(card),
+        _sources(card),
+    )
+    return "\n".join(line for part in parts for line in part)
+
+
+def _head(card: Card, linked_from: Sequence[tuple[str, str]]) -> list[str]:
     origin = "written by people, no diff shipped" if card.origin == "starter" else f"commit {card.sha[:12]}"
     lines = [
         f"# {card.id}: {markdown_text(card.title)}",
@@ -31,45 +47,57 @@ def card_markdown(card: Card, linked_from: Sequence[tuple[str, str]] = ()) -> st
         f"- Size: +{card.additions} -{card.deletions} in {card.coverage.files_total} files",
         f"- Diff coverage: {_coverage(card)}",
     ]
-    if card.families:
-        lines.append(f"- Families: {', '.join(card.families)}")
-    if card.tickets:
-        lines.append(f"- Tickets: {', '.join(markdown_text(t) for t in card.tickets)}")
-    if card.blast_radius:
-        lines.append(f"- Shared code touched: {', '.join(card.blast_radius)}")
-    for link in card.links:
-        lines.append(f"- {link.kind} {markdown_text(link.target)}")
-    for kind, other in linked_from:
-        lines.append(f"- {other} {kind} this")
+    for title, items in (
+        ("Families", card.families),
+        ("Tickets", [markdown_text(t) for t in card.tickets]),
+        ("Shared code touched", card.blast_radius),
+    ):
+        if items:
+            lines.append(f"- {title}: {', '.join(items)}")
+    lines += [f"- {link.kind} {markdown_text(link.target)}" for link in card.links]
+    return lines + [f"- {other} {kind} this" for kind, other in linked_from]
+
+
+def _prose(card: Card) -> list[str]:
+    lines: list[str] = []
     for title, text in (("Motivation", card.motivation), ("Key implementation", card.implementation)):
         if text:
             lines += ["", f"## {title}", "", plain(text).strip()]
-    for title, items in (("Validation", card.validation), ("Risks", card.risks)):
+    for title, items in (
+        ("Validation", card.validation),
+        ("Risks", card.risks),
+        ("Numbers", [f"{n.value} {n.unit}: {n.workload} ({n.where})" for n in card.numbers]),
+        ("Where to look", [f"{inline_code(anchor_place(a))}: {a.says}" for a in card.anchors]),
+    ):
         if items:
             lines += ["", f"## {title}", "", *(f"- {one_line(i)}" for i in items)]
-    if card.numbers:
-        lines += ["", "## Numbers", ""]
-        lines += [f"- {one_line(' '.join(filter(None, (n.value, n.unit))))}: {one_line(n.workload)} ({one_line(n.where)})" for n in card.numbers]
-    if card.excerpts:
-        lines += ["", "## Excerpts"]
-        for excerpt in card.excerpts:
-            fence = "`" * max(3, *(len(m) + 1 for m in re.findall(r"`+", excerpt.text)), 3)
-            lines += ["", f"{inline_code(excerpt.path)} {inline_code(excerpt.hunk)}", "", f"{fence}diff", plain(excerpt.text), fence]
-    if card.anchors:
-        lines += ["", "## Where to look", ""]
-        lines += [f"- {inline_code(anchor_place(a))}: {one_line(a.says)}" for a in card.anchors]
-    lines += _names_markdown(card)
-    lines += ["", f"## Files ({len(card.files)})", ""]
+    return lines
+
+
+def _excerpts(card: Card) -> list[str]:
+    lines = ["", "## Excerpts"] if card.excerpts else []
+    for excerpt in card.excerpts:
+        fence = "`" * max([3, *(len(run) + 1 for run in re.findall(r"`+", excerpt.text))])
+        place = f"{inline_code(excerpt.path)} {inline_code(excerpt.hunk)}"
+        lines += ["", place, "", f"{fence}diff", plain(excerpt.text), fence]
+    return lines
+
+
+def _files(card: Card) -> list[str]:
+    lines = ["", f"## Files ({len(card.files)})", ""]
     for group in dict.fromkeys(f.group for f in card.files):
         lines.append(f"- {group}")
         for file in (f for f in card.files if f.group == group):
-            counts = "binary" if file.added is None else f"+{file.added} -{file.removed}"
+            counts = "binary or unread" if file.added is None else f"+{file.added} -{file.removed}"
             was = f", was {inline_code(file.old_path)}" if file.old_path else ""
             note = ", symbols from hunk headers" if file.symbol_source == "hunk-header" else ""
             lines.append(f"  - {inline_code(file.path)} {file.status} {counts}{was}{note}")
-    if card.sources:
-        lines += ["", "## Sources", "", *(f"- <{s}>" for s in card.sources if re.fullmatch(r"https://[\w./#?=&%:+~-]+", s))]
-    return "\n".join(lines)
+    return lines
+
+
+def _sources(card: Card) -> list[str]:
+    addresses = [s for s in card.sources if re.fullmatch(r"https://[\w./#?=&%:+~-]+", s)]
+    return ["", "## Sources", "", *(f"- <{a}>" for a in addresses)] if addresses else []
 
 
 def _coverage(card: Card) -> str:
@@ -82,7 +110,7 @@ def _coverage(card: Card) -> str:
     return f"all {cover.lines_total} changed lines read, {cover.lines_indexed} indexed{note}"
 
 
-def _names_markdown(card: Card) -> list[str]:
+def _names(card: Card) -> list[str]:
     lines: list[str] = []
     for change in ("introduced", "changed", "removed"):
         names = [s for s in card.symbols if s.change == change]
@@ -99,4 +127,4 @@ def _names_markdown(card: Card) -> list[str]:
         ("Config keys removed", facts.config_removed),
     )  # fmt: skip
     rows = [f"- {title}: {', '.join(inline_code(i) for i in items)}" for title, items in named if items]
-    return ["", "## Flags, variables, keys", "", *rows] if rows else []
+    return [*lines, "", "## Flags, variables, keys", "", *rows] if rows else lines

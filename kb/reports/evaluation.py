@@ -42,11 +42,15 @@ def evaluation_text(found: Evaluation, *, per_query: bool = False) -> str:
     for name, s in [*found.classes.items(), ("macro", found.macro)]:
         lines.append(f"{name:<12}{s.n:>5}{s.recall5:>8.3f}{s.recall10:>8.3f}{s.mrr10:>8.3f}{s.ndcg10:>9.3f}")
     if found.auroc is not None and found.answered_at_95 is not None:
-        lines.append(f"none: AUROC {found.auroc:.3f}, answered when 95% of the others are kept {found.answered_at_95:.1%}")
+        lines.append(
+            f"none: AUROC {found.auroc:.3f}, answered when 95% of the others are kept {found.answered_at_95:.1%}"
+        )
     lines.append(f"latency: p50 {found.p50_ms:.1f} ms, p95 {found.p95_ms:.1f} ms")
     if per_query:
         for o in found.outcomes:
             wanted = {full_id(i) for i in o.query.relevant}
             places = [r for r, i in enumerate(o.ranking, start=1) if i in wanted]
-            lines.append(f"{o.query.id}  {o.latency_ms:6.1f} ms  confidence {o.confidence:.2f}  found at {places}  {one_line(o.query.query)[:80]}")
+            lines.append(
+                f"{o.query.id}  {o.latency_ms:6.1f} ms  confidence {o.confidence:.2f}  found at {places}  {one_line(o.query.query)[:80]}"
+            )
     return "\n".join(lines)

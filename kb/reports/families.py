@@ -36,7 +36,10 @@ def family_json(view: FamilyView) -> dict[str, Any]:
 
 def family_text(view: FamilyView) -> str:
     """One family or group for people."""
-    lines = [", ".join(f"{f.name} ({f.slug})" for f in view.entries[:6]) + (f" and {len(view.entries) - 6} more" if len(view.entries) > 6 else "")]
+    lines = [
+        ", ".join(f"{f.name} ({f.slug})" for f in view.entries[:6])
+        + (f" and {len(view.entries) - 6} more" if len(view.entries) > 6 else "")
+    ]
     lines.append(f"{view.cards} cards: " + ", ".join(f"{e} {n}" for e, n in view.by_engine))
     if view.by_kind:
         lines.append("kinds: " + ", ".join(f"{k} {n}" for k, n in view.by_kind))
@@ -50,4 +53,6 @@ def family_text(view: FamilyView) -> str:
 def unmatched_text(files: Sequence[UnmatchedFile]) -> str:
     """Model files of no family."""
     lines = [f"{f.cards:>5}  {engine_of(f.repo)}  {one_line(f.path)}" for f in files]
-    return "\n".join([*lines, f"{len(files)} model files no family covers; an entry in data/families.yaml mends each"])
+    return "\n".join(
+        [*lines, f"{len(files)} model files no family covers; an entry in data/families.yaml mends each"]
+    )

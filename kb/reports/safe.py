@@ -8,14 +8,14 @@ import unicodedata
 
 def plain(text: str) -> str:
     """Text that can't control a terminal: control and format characters (escapes, bidi marks) become blanks."""
-    return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co") else " " for c in text)
+    return "".join(
+        c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co") else " " for c in text
+    )
 
 
 def one_line(text: str) -> str:
     """Plain text on one line."""
     return " ".join(plain(text).split())
-
-
 
 
 def markdown_text(text: str) -> str:

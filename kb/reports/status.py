@@ -21,7 +21,9 @@ def status_text(status: StoreStatus) -> str:
         f"knowledge base: {status.uri} (schema {status.schema}, {status.created_by}, encoder {status.encoder})",
         f"{status.cards} cards ({', '.join(f'{n} {s}' for s, n in status.by_status)}), {status.chunks} chunks, "
         f"{status.links} links, {status.words} words, "
-        + ("search indexes complete" if status.indexed else "search indexes incomplete: run the ingest again"),
+        + (
+            "search indexes complete" if status.indexed else "search indexes incomplete: run the ingest again"
+        ),
     ]
     for r in status.repositories:
         starter = f" ({r.starter_cards} embedded)" if r.starter_cards else ""

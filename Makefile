@@ -1,0 +1,47 @@
+# Two commands are enough on a fresh machine with Python 3.11+ and git: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+KB := demo-kb
+
+.PHONY: demo test check format clean
+
+$(VENV)/pyvenv.cfg:
+	$(PYTHON) -c 'import sys; sys.exit("prlore needs Python 3.11 or newer: make PYTHON=python3.12 …") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+
+$(VENV)/.installed: $(VENV)/pyvenv.cfg pyproject.toml
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@
+
+# the embedded knowledge base, and three questions of which the last has no answer in it
+demo: $(VENV)/.installed
+	rm -rf $(KB)
+	$(BIN)/prlore ingest starter --kb $(KB)
+	@echo; echo '== Moss-VL flashinfer prefill'
+	@$(BIN)/prlore query 'Moss-VL flashinfer prefill' --kb $(KB) --limit 2
+	@echo; echo '== Ernie4.5 cos/sin cache'
+	@$(BIN)/prlore query 'Ernie4.5 cos/sin cache' --kb $(KB) --limit 2
+	@echo; echo '== protein structure prediction with triangle multiplication'
+	@$(BIN)/prlore query 'protein structure prediction with triangle multiplication' --kb $(KB) --limit 2
+
+test: $(VENV)/.installed-dev check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/prlore starter check
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) $(KB)

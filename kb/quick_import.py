@@ -1,0 +1,61 @@
+"""Half of LanceDB's import time goes into a REST client that only remote catalogs use: it is put off until it is called.
+
+Importing this module before lancedb is enough. A class of the client that is called after all loads the real one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+_CLIENT = "lance_namespace_urllib3_client.api."
+
+
+class _Deferred(MetaPathFinder, Loader):
+    """Finds the client's modules and makes stand-ins for them."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+        """A stand-in for a module of the client, nothing for any other."""
+        return ModuleSpec(fullname, self) if fullname.startswith(_CLIENT) else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """A module whose every class is a stand-in."""
+        module = _StandIn(spec.name)
+        module.__file__ = spec.origin
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing runs until a class is called."""
+
+
+class _StandIn(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        module = self.__name__
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return getattr(_load(module), name)(*args, **kwargs)
+
+        return call
+
+
+def _load(name: str) -> ModuleType:
+    """Import the real module in the stand-in's place."""
+    if _finder in sys.meta_path:
+        sys.meta_path.remove(_finder)
+    if isinstance(sys.modules.get(name), _StandIn):
+        del sys.modules[name]
+    return importlib.import_module(name)
+
+
+_finder = _Deferred()
+if "lancedb" not in sys.modules:
+    sys.meta_path.insert(0, _finder)
+    importlib.import_module("lancedb")
+    if _finder in sys.meta_path:
+        sys.meta_path.remove(_finder)
