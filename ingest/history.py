@@ -45,21 +45,37 @@ def walk(repository: Repository, rev: str) -> list[WalkedCommit]:
 
 
 class CommitIndex:
-    """Resolves the commits that messages name (`This reverts commit …`) to pull request numbers."""
+    """Resolves what messages name, commits and titles, to pull request numbers of the same history."""
 
     def __init__(self, commits: Iterable[WalkedCommit]) -> None:
-        self._numbers = {c.head.sha: c.subject.number for c in commits if c.subject.number is not None}
+        self._numbers: dict[str, int] = {}
         self._short: dict[str, str] = {}
-        for sha in self._numbers:
-            self._short.setdefault(sha[:7], sha)
+        self._titles: dict[str, list[tuple[int, int]]] = {}  # title -> (place in the walk, number)
+        self._places: dict[str, int] = {}
+        for place, commit in enumerate(commits):
+            number = commit.subject.number
+            if number is not None:
+                self._places[commit.head.sha] = place
+                self._numbers[commit.head.sha] = number
+                self._short.setdefault(commit.head.sha[:7], commit.head.sha)
+                self._titles.setdefault(commit.subject.title, []).append((place, number))
 
-    def resolve(self, repo: str, link: Link) -> Link:
-        """The link with a full target: `owner/name#N`, or `commit:SHA` where the commit has no number."""
-        target = link.target
-        if target.startswith("commit:"):
-            sha = target.removeprefix("commit:")
-            full = sha if sha in self._numbers else self._short.get(sha[:7], "")
-            if full.startswith(sha):
-                return Link(link.kind, f"{repo}#{self._numbers[full]}")
-            return link
-        return Link(link.kind, f"{repo}{target}" if target.startswith("#") else target)
+    def resolve_all(self, repo: str, commit: WalkedCommit) -> tuple[Link, ...]:
+        """A commit's links with full targets: `owner/name#N`, or `commit:SHA` for a commit without a number."""
+        links = (
+            self._resolve(repo, link, self._places.get(commit.head.sha, 0)) for link in commit.subject.links
+        )
+        own = f"{repo}#{commit.subject.number}"
+        return tuple(dict.fromkeys(link for link in links if link is not None and link.target != own))
+
+    def _resolve(self, repo: str, link: Link, place: int) -> Link | None:
+        scheme, _, name = link.target.partition(":")
+        if scheme == "commit":
+            full = name if name in self._numbers else self._short.get(name[:7], "")
+            return Link(link.kind, f"{repo}#{self._numbers[full]}") if full.startswith(name) else link
+        if (
+            scheme == "title"
+        ):  # the last change of this title before the one that names it; None if there is none
+            earlier = [number for at, number in self._titles.get(name, []) if at < place]
+            return Link(link.kind, f"{repo}#{earlier[-1]}") if earlier else None
+        return Link(link.kind, f"{repo}{link.target}" if link.target.startswith("#") else link.target)

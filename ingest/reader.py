@@ -147,7 +147,7 @@ def _assemble(
 ) -> ReadPullRequest[T]:
     head, subject = walked.head, walked.subject
     assert subject.number is not None
-    links = tuple(index.resolve(repo, link) for link in subject.links)
+    links = index.resolve_all(repo, walked)
     files = tuple(r.file for r in results)
     areas = {area for f in files if (area := shared_area(f.path))}
     problems = [Problem(subject.number, commit.sha, commit.problem)] if commit.problem else []
@@ -161,9 +161,9 @@ def _assemble(
         sha=head.sha,
         parent=head.parents[0] if head.parents else "",
         merged_at=head.committed_at,
-        kind=classify(subject.title, links, frozenset(f.group for f in files)),
+        kind=classify(subject.title, frozenset(f.group for f in files)),
         tickets=subject.tickets,
-        links=tuple(dict.fromkeys(link for link in links if link.target != f"{repo}#{subject.number}")),
+        links=links,
         diff_state="missing" if commit.problem else "complete",
         files=files,
         blast_radius=tuple(sorted(areas)),

@@ -74,7 +74,8 @@ class Subject:
         number: the pull request's number, None for a commit that has none.
         title: the subject without the number.
         tickets: tracker references in leading brackets, `TRTLLM-123`.
-        links: relations the message states, same-repository targets as `#N`, commits as `commit:SHA`.
+        links: relations the message states, same-repository targets as `#N`, commits as `commit:SHA`,
+            changes named by their title alone as `title:TITLE`.
     """
 
     number: int | None
@@ -119,22 +120,42 @@ def _links(title: str, body: str, number: int | None, earlier: tuple[int, ...]) 
     return tuple(dict.fromkeys(link for link in links if link.target != f"#{number}"))
 
 
+_RELAND = re.compile(r"\b(?:re-?land(?:ed|ing)?|re-?appl(?:y|ies)|re-?revert)\b", re.I)
+_REVERT = re.compile(r"(?:partial(?:ly)?\s+)?revert", re.I)
+_QUOTED = re.compile(r"[\"“](.+)[\"”]")
+
+
 def _title_links(title: str, earlier: tuple[int, ...]) -> list[Link]:
-    """Relations that a title states by its first verb and the numbers in it."""
-    plain = re.sub(r"^(?:\s*\[[^\][]*\])*\s*", "", title)
-    quoted = [f"#{n}" for n in _NUMBER.findall(title)]
+    """Relations that a title states by its first verb and the numbers in it, or the title it quotes."""
+    plain = _untagged(title)
+    targets = [f"#{n}" for n in _NUMBER.findall(title)]
     before = [f"#{n}" for n in earlier]
-    if re.search(r"\b(?:re-?land(?:ed|ing)?|re-?appl(?:y|ies)|re-?revert)\b", title, re.I):
-        return [Link("relands", target) for target in (*quoted, *before)]
-    if re.match(r"(?:partial(?:ly)?\s+)?revert", plain, re.I) or "[revert]" in title.lower():
-        links = [Link("reverts", target) for target in quoted[-1:]]
+    if _RELAND.search(title):
+        named = targets or [f"title:{_reland_title(title)}"]
+        return [Link("relands", target) for target in (*named, *before)]
+    if _REVERT.match(plain) or "[revert]" in title.lower():
+        quoted = _QUOTED.search(plain)
+        named = targets[-1:] or ([f"title:{quoted[1].strip()}"] if quoted else [])
+        links = [Link("reverts", target) for target in named]
         if len(re.findall(r"\brevert\b", plain, re.I)) >= 2:
             # Revert "Revert "… (#1)" (#2)": what the first revert took away is back
-            links += [Link("relands", target) for target in quoted[:-1]]
+            links += [Link("relands", target) for target in targets[:-1]]
         return links + [Link("reverts", target) for target in before]
     if re.search(r"cherry[- ]?pick|\bbackport\b", title, re.I):
-        return [Link("cherry-picks", target) for target in (*quoted, *before)]
+        return [Link("cherry-picks", target) for target in (*targets, *before)]
     return [Link("cherry-picks", target) for target in before]
+
+
+def _untagged(title: str) -> str:
+    return re.sub(r"^(?:\s*\[[^\][]*\])*\s*", "", title)
+
+
+def _reland_title(title: str) -> str:
+    """The title of what a reland brings back: the quoted one, or its own without the word."""
+    quoted = _QUOTED.search(title)
+    if quoted:
+        return quoted[1].strip()
+    return re.sub(r"^\s*(?:\[\s*re-?\w+\s*\]|re-?\w+)\s*:?\s*", "", title, flags=re.I).strip()
 
 
 def _body_links(body: str) -> list[Link]:
@@ -152,16 +173,14 @@ def _target(match: re.Match[str]) -> str:
     return f"{match['repo'] or ''}#{match['number']}"
 
 
-def classify(title: str, links: tuple[Link, ...], groups: frozenset[FileGroup]) -> PrKind:
+def classify(title: str, groups: frozenset[FileGroup]) -> PrKind:
     """The kind of change: files that are all of one sort decide first, then the title's tag, then its verbs."""
-    if any(link.kind == "reverts" for link in links) and re.match(
-        r"\W*(?:\[[^\][]*\]\s*)*revert", title, re.I
-    ):
+    if _REVERT.match(_untagged(title)):
         return "revert"
     if len(groups) == 1 and (kind := _GROUP_KIND.get(next(iter(groups)))):
         return kind
     tags = [part for tag in _leading_tags(title) for part in re.split(r"[/,|]", tag)]
-    if conventional := _CONVENTIONAL.match(re.sub(r"^(?:\s*\[[^\][]*\])*", "", title)):
+    if conventional := _CONVENTIONAL.match(_untagged(title)):
         tags.insert(0, conventional[1])
     for kind, pattern in _KIND_TAGS:
         if kind not in ("feature", "ci", "docs", "test", "model") and any(

@@ -302,11 +302,11 @@ def retag(store: Store, families: Families) -> int:
     """Tag all cards anew when data/families.yaml has changed since they were tagged; returns how many changed."""
     if store.meta().get("families") == families.digest:
         return 0
-    rows = store.scan("cards", ["id", "title", "path_text", "diff_words", "families", "card"])
+    rows = store.scan("cards", ["id", "title", "diff_words", "families", "card"])
     ids, tags, cards = [], [], []
     for row in rows.to_pylist():
         card = decode_card(row["card"])
-        found = families.tag(row["title"], row["path_text"].split("\n"), row["diff_words"].split(" "))
+        found = families.tag(row["title"], card.paths(), row["diff_words"].split(" "))
         if card.origin == "starter" or card.status != "extracted":
             found = tuple(sorted({*found, *card.families}))
         if list(found) != row["families"]:

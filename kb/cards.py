@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-from ingest.records import DiffState, Facts, FileGroup, FileStatus, Link, PrKind, Symbol, SymbolSource
+from ingest.records import DiffState, Facts, FileGroup, FileStatus, Link, PrKind, SymbolChange, SymbolSource
 
 Status = Literal["extracted", "reviewed", "verified"]
 Origin = Literal["git", "starter"]
@@ -33,6 +33,17 @@ class CardFile(Record, frozen=True, kw_only=True):
     removed: int | None = None
     old_path: str = ""
     symbol_source: SymbolSource = "none"
+
+
+class CardSymbol(Record, frozen=True, kw_only=True):
+    """A definition the change touched: lines of `path` on the new side, on the old side when removed."""
+
+    name: str
+    kind: str
+    change: SymbolChange
+    path: str
+    start: int
+    end: int
 
 
 class Excerpt(Record, frozen=True, kw_only=True):
@@ -109,7 +120,7 @@ class Card(Record, frozen=True, kw_only=True):
     numbers: tuple[Number, ...] = ()
     anchors: tuple[Anchor, ...] = ()
     files: tuple[CardFile, ...] = ()
-    symbols: tuple[Symbol, ...] = ()
+    symbols: tuple[CardSymbol, ...] = ()
     facts: Facts = Facts()
     blast_radius: tuple[str, ...] = ()
     links: tuple[Link, ...] = ()

@@ -5,17 +5,17 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 
 import pyarrow as pa
 
+from ingest.paths import group_of
 from ingest.reader import ReadPullRequest
-from ingest.records import Symbol
-from kb.cards import Card, CardFile, Coverage, encode_card
+from ingest.records import ChangedFile
+from kb.cards import Card, CardFile, CardSymbol, Coverage, encode_card
 from kb.chunks import FileDigest
 from kb.families import Families
 from kb.tables import CARDS, CHUNKS, LINKS
-from kb.words import capped, code_words, prose_words
+from kb.words import capped, code_words, name_ends, path_terms, prose_words
 
 _EXCERPTS = 3
 _SYMBOLS = 400  # kept of one card: imports of a whole vendored library must not fill it
@@ -73,7 +73,7 @@ def card_of(read: ReadPullRequest[FileDigest], families: Families) -> Card:
             files_total=len(files),
         ),
         files=files,
-        symbols=_symbols(s for f in pull.files for s in f.symbols),
+        symbols=_symbols(pull.files),
         facts=pull.facts,
         blast_radius=pull.blast_radius,
         links=pull.links,
@@ -81,8 +81,12 @@ def card_of(read: ReadPullRequest[FileDigest], families: Families) -> Card:
     )
 
 
-def _symbols(symbols: Iterable[Symbol]) -> tuple[Symbol, ...]:
-    found = list(dict.fromkeys(symbols))
+def _symbols(files: Sequence[ChangedFile]) -> tuple[CardSymbol, ...]:
+    found = [
+        CardSymbol(name=s.name, kind=s.kind, change=s.change, path=f.path, start=s.start, end=s.end)
+        for f in files
+        for s in f.symbols
+    ]
     if len(found) <= _SYMBOLS:
         return tuple(found)
     order = {"introduced": 0, "removed": 1, "changed": 2}
@@ -96,14 +100,16 @@ def field_words(card: Card, diff: Iterable[str]) -> dict[str, str]:
         card: the card.
         diff: words of its diff, joined by blanks, file by file.
     """
-    paths = card.paths()
-    path_words = [
-        w
-        for p in paths
-        for w in (*prose_words(p.replace("/", " ")), p.lower(), PurePosixPath(p).name.lower())
-    ]
+    path_words = [w for p in card.paths() for w in (*prose_words(p.replace("/", " ")), *path_terms(p))]
+    path_words += [f"+{term}" for f in card.files if f.status == "added" for term in path_terms(f.path)]
     introduced = [s.name for s in card.symbols if s.change == "introduced"]
     changed = [s.name for s in card.symbols if s.change != "introduced"]
+    new_definitions = [
+        f"+{name}"
+        for s in card.symbols
+        if s.change == "introduced" and group_of(s.path) not in ("test", "benchmark")
+        for name in name_ends(s.name)
+    ]
     facts = card.facts
     new_names = [*facts.flags_added, *facts.env_added, *facts.config_added]
     old_names = [*facts.flags_removed, *facts.env_removed, *facts.config_removed]
@@ -117,7 +123,9 @@ def field_words(card: Card, diff: Iterable[str]) -> dict[str, str]:
     return {
         "title_words": capped(prose_words(card.title), 3, _WORDS["title"]),
         "path_words": capped(path_words, 2, _WORDS["path"]),
-        "introduced_words": capped(_name_words(introduced, new_names), 2, _WORDS["introduced"]),
+        "introduced_words": capped(
+            [*new_definitions, *_name_words(introduced, new_names)], 2, _WORDS["introduced"]
+        ),
         "changed_words": capped(_name_words(changed, old_names), 2, _WORDS["changed"]),
         "diff_words": capped((w for part in diff for w in part.split(" ") if w), 4, _WORDS["diff"]),
         "description_words": capped(
@@ -146,6 +154,14 @@ def searched_names(card: Card) -> str:
     return "\n".join(dict.fromkeys(names))
 
 
+def searched_paths(card: Card) -> str:
+    """Paths of a card, one a line behind a mark: `+` added, `~` changed, `-` deleted or the old name."""
+    marks = {"added": "+", "deleted": "-"}
+    lines = [f"{marks.get(f.status, '~')}{f.path}" for f in card.files]
+    lines += [f"-{f.old_path}" for f in card.files if f.old_path]
+    return "\n".join(dict.fromkeys(lines))
+
+
 def card_rows(cards: Sequence[tuple[Card, dict[str, str]]], batch: int) -> pa.Table:
     """Rows of the cards table."""
     rows = [
@@ -159,7 +175,7 @@ def card_rows(cards: Sequence[tuple[Card, dict[str, str]]], batch: int) -> pa.Ta
             "origin": card.origin,
             "merged_at": card.merged_at,
             "families": list(card.families),
-            "path_text": "\n".join(card.paths()),
+            "path_text": searched_paths(card),
             "symbol_text": searched_names(card),
             **words,
             "card": encode_card(card),

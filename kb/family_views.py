@@ -58,6 +58,11 @@ class FamilyView:
         return sum(n for _, n in self.by_engine)
 
 
+def touched(path_text: str) -> list[str]:
+    """The paths of a card's `path_text`, without their marks."""
+    return [line[1:] for line in path_text.split("\n")]
+
+
 def family_counts(store: Store, repo: str = "") -> list[FamilyCount]:
     """All families with their cards, most first."""
     where = Filter(repos=(repo,)) if repo else None
@@ -78,7 +83,7 @@ def family_view(store: Store, name: str, repo: str = "") -> FamilyView:
     where = Filter(repos=(repo,) if repo else (), families=slugs)
     rows = store.scan("cards", ["id", "repo", "kind", "title", "merged_at", "path_text"], where).to_pylist()
     own = set(slugs)
-    hot = Counter(p for r in rows for p in r["path_text"].split("\n") if own & set(table.of_path(p)))
+    hot = Counter(p for r in rows for p in touched(r["path_text"]) if own & set(table.of_path(p)))
     rows.sort(key=lambda r: (r["merged_at"], r["id"]), reverse=True)
     return FamilyView(
         entries=tuple(table.entry(s) for s in slugs),
@@ -96,7 +101,7 @@ def unmatched_files(store: Store, repo: str = "") -> list[UnmatchedFile]:
     rows = store.scan("cards", ["repo", "path_text"], where)
     counts: Counter[tuple[str, str]] = Counter()
     for name, text in zip(rows["repo"].to_pylist(), rows["path_text"].to_pylist(), strict=True):
-        for path in text.split("\n"):
+        for path in touched(text):
             if _MODEL_FILE.search(path) and not _HELPERS.search(path) and not table.of_path(path):
                 counts[name, path] += 1
     return [

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from ingest.records import PrKind
 from kb.families import Families
 from kb.references import Reference, take_references
-from kb.words import prose_words
+from kb.words import path_terms, prose_words
 
 _PATH = re.compile(
     r"(?<![\w/.-])((?:[\w.-]+/)*[\w.-]+\.(?:py|pyi|cu|cuh|cpp|cc|c|h|hpp|rs|md|json|ya?ml|toml|jinja|sh|txt)|(?:[\w.-]+/){2,}[\w.-]*)(?![\w/])"
@@ -115,7 +114,13 @@ def _without(text: str, mentions: Sequence[tuple[int, int, tuple[str, ...]]]) ->
     return " ".join((*parts, text[at:]))
 
 
-def path_terms(question: Question) -> list[str]:
-    """Index terms of the paths in a question: each whole, and its file name."""
-    terms = [t for p in question.paths for t in (p, PurePosixPath(p).name)]
-    return list(dict.fromkeys(t for t in terms if "." in t or "/" in t))
+def wanted_paths(question: Question) -> list[str]:
+    """Index terms of the paths in a question, each whole and as a file name, touched or added."""
+    terms = [t for p in question.paths for t in path_terms(p) if "." in t or "/" in t]
+    return list(dict.fromkeys(t for term in terms for t in (term, f"+{term}")))
+
+
+def wanted_names(question: Question) -> list[str]:
+    """Index terms of the names in a question: flags and variables as they are, definitions where they are made."""
+    definitions = [f"+{n.lower().replace('::', '.')}" for n in question.names]
+    return list(dict.fromkeys((*question.exact, *definitions)))

@@ -20,9 +20,10 @@ from kb.excerpts import best_window
 from kb.families import Families, load_families
 from kb.filters import Filter
 from kb.fusion import Contribution, Weights, load_weights, mix, score
-from kb.question import Question, parse_question, path_terms
+from kb.question import Question, parse_question, wanted_names, wanted_paths
 from kb.store import Store
 from kb.tables import CARD_FIELDS
+from kb.words import name_ends
 
 _FIELDS = {
     "title": "title_words", "path": "path_words", "introduced": "introduced_words", "changed": "changed_words",
@@ -38,7 +39,7 @@ _JUDGED = 5  # hits whose words decide whether anything fits
 _TOPIC_SIGNALS = ("path", "introduced", "changed", "diff")  # searched within the families a question names
 _SIDE_KINDS = ("test", "ci", "docs", "build")  # seldom what a question without these words is after
 _LOOKED_AT = 60  # candidates whose own names are compared with the question's
-_EXACT = ("exact path", "introduces symbol", "changes symbol", "introduces name", "changes name")
+_EXACT = ("exact path", "adds path", "introduces symbol", "changes symbol", "introduces name", "changes name")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class Searcher:
         """
         where = where or Filter()
         question = parse_question(text, self._families)
-        counts = self._word_counts([*question.words, *question.exact, *path_terms(question)])
+        counts = self._word_counts(list(question.words))
         candidates: dict[str, _Candidate] = {}
         named = self._named(question, where)
         for card_id in named:
@@ -191,7 +192,7 @@ class Searcher:
         self, question: Question, words: Sequence[str], where: Filter, candidates: dict[str, _Candidate]
     ) -> None:
         text = " ".join(words)
-        exact = list(question.exact)
+        paths, exact = wanted_paths(question), wanted_names(question)
         searches = {}
         # a family's tags are nearly complete, so that what remains to be told apart is its topic
         focused = bool(question.families and question.topic) and not where.families
@@ -203,9 +204,9 @@ class Searcher:
             if focused and signal in _TOPIC_SIGNALS:
                 query, scope = topic, within
             if signal == "path":
-                query = " ".join([text, *path_terms(question)])
+                query = " ".join([query, *paths])
             elif signal in ("introduced", "changed") and exact:
-                query = " ".join([text, *exact])
+                query = " ".join([query, *exact])
             if query.strip():
                 searches[signal] = self._pool.submit(
                     self._store.search_cards, query, field, _CARDS_A_FIELD, scope, ["id"]
@@ -374,23 +375,19 @@ def _is_reference(card_id: str, repo: str, number: int) -> bool:
 def _exact_signals(question: Question, row: Mapping[str, Any], signals: dict[str, float]) -> None:
     """Signals that need the card's own names: whole paths, whole symbols, whole flags and variables."""
     if question.paths:
-        paths = row["path_text"].lower().split("\n")
-        if any(p == q or p.endswith("/" + q) for p in paths for q in question.paths):
-            signals["exact path"] = 1.0
+        lines = row["path_text"].lower().split("\n")
+        for mark, signal in (("+", "adds path"), ("", "exact path")):
+            paths = [line[1:] for line in lines if line.startswith(mark)]
+            if any(p == q or p.endswith("/" + q) for p in paths for q in question.paths):
+                signals[signal] = 1.0
     if not question.names and not question.exact:
         return
     lines = row["symbol_text"].lower().split("\n")
-    new = {n for line in lines if line.startswith("+") for n in _tails(line[1:])}
-    old = {n for line in lines if not line.startswith("+") for n in _tails(line[1:])}
+    new = {n for line in lines if line.startswith("+") for n in name_ends(line[1:])}
+    old = {n for line in lines if not line.startswith("+") for n in name_ends(line[1:])}
     names = [n.lower().replace("::", ".") for n in question.names]
     for kind, wanted in (("symbol", names), ("name", list(question.exact))):
         if any(n in new for n in wanted):
             signals[f"introduces {kind}"] = 1.0
         elif any(n in old for n in wanted):
             signals[f"changes {kind}"] = 1.0
-
-
-def _tails(name: str) -> list[str]:
-    """A qualified name and its ends: `a.b.c`, `b.c`, `c`."""
-    parts = name.replace("::", ".").split(".")
-    return [".".join(parts[i:]) for i in range(len(parts))]

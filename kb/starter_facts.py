@@ -11,9 +11,9 @@ import msgspec
 from ingest.git import open_repository
 from ingest.history import CommitIndex, WalkedCommit, walk
 from ingest.reader import ReadPullRequest, read_pull_requests
-from ingest.records import ChangedFile, Symbol
+from ingest.records import ChangedFile
 from kb.anchors import AnchorError, resolve_anchor
-from kb.cards import Card, encode_card
+from kb.cards import Card, CardSymbol, encode_card
 from kb.chunks import FileDigest, digest_file
 from kb.datafiles import data_file
 from kb.distill import card_of
@@ -89,6 +89,6 @@ def _facts(
     )
 
 
-def _most_telling(card: Card) -> tuple[Symbol, ...]:
+def _most_telling(card: Card) -> tuple[CardSymbol, ...]:
     order = {"introduced": 0, "removed": 1, "changed": 2}
     return tuple(sorted(card.symbols, key=lambda s: order[s.change])[:_SYMBOLS])

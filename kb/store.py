@@ -7,12 +7,13 @@ write. So a store is always what its ledger says.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import platformdirs
@@ -71,6 +72,7 @@ class Store:
         self.uri = uri
         self._database = database
         self._open: dict[str, Any] = {}
+        self._lock: IO[bytes] | None = None
 
     # opening -----------------------------------------------------------------------------------------
 
@@ -86,29 +88,46 @@ class Store:
         if "meta" not in names:
             what = "is a LanceDB folder but no prlore knowledge base" if names else "holds no knowledge base"
             raise StoreError(f"{uri} {what}: fill one with `prlore ingest git` or name another with --kb")
-        version = store.meta().get("schema", "?")
+        store._check_schema()
+        return store
+
+    def close(self) -> None:
+        """Let another process write. The end of this process does the same."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _check_schema(self) -> None:
+        version = self.meta().get("schema", "?")
         if version != STORE_SCHEMA:
             raise StoreError(
-                f"{uri} has store schema {version}, this prlore reads {STORE_SCHEMA}: "
+                f"{self.uri} has store schema {version}, this prlore reads {STORE_SCHEMA}: "
                 "ingest into a new --kb, or use the prlore that wrote it"
             )
-        return store
 
     @classmethod
     def create(cls, uri: str, meta: Mapping[str, str]) -> Store:
-        """Open a store, made first where there is none.
+        """Open a store for writing, made first where there is none. In a folder there is one writer at a time.
 
         Raises:
-            StoreError: the place holds something else, or can't be written.
+            StoreError: the place holds something else, can't be written, or another process writes to it.
         """
         store = cls(uri, _connect(uri, must_exist=False))
+        store._lock = _lock_for_writing(uri)
         names = store._table_names()
         if names and "meta" not in names and not names <= set(SCHEMAS):
             raise StoreError(
                 f"{uri} is a LanceDB folder but no prlore knowledge base: name another with --kb"
             )
         if "meta" in names:
-            return cls.open(uri)
+            store._check_schema()
+            return store
         try:
             for name, schema in SCHEMAS.items():
                 if name != "meta" and name not in names:
@@ -221,8 +240,10 @@ class Store:
         self._table("cards").merge_insert("id").when_matched_update_all().execute(take)
 
     def create_vectors(self, dimensions: int) -> None:
-        """Make the table of vectors, empty."""
-        self._database.create_table("vectors", schema=vectors_schema(dimensions), exist_ok=True)
+        """Make the table of vectors, empty; one that a killed run left behind has no rows that count."""
+        if self.has_vectors():
+            self._database.drop_table("vectors")
+        self._database.create_table("vectors", schema=vectors_schema(dimensions))
         self._open.pop("vectors", None)
 
     def has_vectors(self) -> bool:
@@ -253,6 +274,11 @@ class Store:
             if any(self._unindexed(table, index.name) for index in table.list_indices()):
                 table.optimize()
         self._count_words()
+        self.set_meta({"finished": self._state()})
+
+    def _state(self) -> str:
+        """What the indexes and word counts have to cover: the last batch and the number of cards."""
+        return f"{self.last_batch()}:{self.count('cards')}"
 
     def _unindexed(self, table: Any, index: str) -> int:
         stats = table.index_stats(index)
@@ -267,7 +293,7 @@ class Store:
                 return False
             if any(self._unindexed(table, index.name) for index in indices):
                 return False
-        return self.count("terms") > 0 or not self.count("cards")
+        return not self.count("cards") or self.meta().get("finished") == self._state()
 
     def _compact(self) -> None:
         names = [*SCHEMAS, "vectors"] if self.has_vectors() else list(SCHEMAS)
@@ -422,6 +448,24 @@ def _connect(uri: str, *, must_exist: bool) -> Any:
         return lancedb.connect(uri)
     except (OSError, RuntimeError, ValueError) as exc:
         raise StoreError(f"can't open {uri}: {_first_line(exc)}") from exc
+
+
+def _lock_for_writing(uri: str) -> IO[bytes] | None:
+    """Hold a folder's lock until this process ends, however it ends."""
+    if "://" in uri:
+        return None
+    folder = Path(uri).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / "write.lock").open("ab")
+    except OSError as exc:
+        raise StoreError(f"can't write {uri}: {_first_line(exc)}") from exc
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise StoreError(f"another prlore is writing to {uri}: wait for it to end") from None
+    return lock
 
 
 def _fts() -> FTS:

@@ -19,7 +19,9 @@ CARDS = pa.schema(
             "merged_at", pa.string(), nullable=False
         ),  # ISO 8601 in UTC, so that text order is time order
         pa.field("families", pa.list_(pa.string()), nullable=False),
-        pa.field("path_text", pa.string(), nullable=False),  # all paths, one a line, for the path filter
+        pa.field(
+            "path_text", pa.string(), nullable=False
+        ),  # `+added`, `~changed`, `-deleted or old`, one a line
         pa.field(
             "symbol_text", pa.string(), nullable=False
         ),  # symbols, flags, variables, keys: `+new`, `~changed`, `-gone`, one a line

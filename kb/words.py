@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import PurePosixPath
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*|_[A-Za-z0-9_]+")
 _PROSE = re.compile(r"[A-Za-z0-9_]+(?:[-.][A-Za-z0-9_]+)*|[\u3400-\u9fff\uf900-\ufaff]+")
@@ -62,3 +63,15 @@ def capped(words: Iterable[str], most: int, limit: int) -> str:
     for word, count in list(counts.items())[:limit]:
         parts += [word] * min(count, most)
     return " ".join(parts)
+
+
+def path_terms(path: str) -> tuple[str, str]:
+    """A path's own terms in the index, whole and file name; `+` before them marks a file that is added."""
+    lowered = path.lower()
+    return lowered, PurePosixPath(lowered).name
+
+
+def name_ends(name: str) -> list[str]:
+    """A qualified name in lower case and its ends: `a.b.c`, `b.c`, `c`; `::` counts as `.`."""
+    parts = name.lower().replace("::", ".").split(".")
+    return [".".join(parts[i:]) for i in range(len(parts))]

@@ -93,6 +93,7 @@ def test_an_environment_variable_is_read_where_it_is_named(path: str, line: str,
         "#ifndef VLLM_KERNELS_H", "#define SGLANG_API", "VLLM_DISPATCH_FLOATING_TYPES(x, [&] {", "TLLM_CHECK_WITH_INFO(x)",
         "TRTLLM_VERSION", "x = MY_CONSTANT", 'os.environ.get(name, "X")', "sglang_use_x = 1", "TLLM_LOG_DEBUG(\"x\");",
         "TLLM_CUDA_CHECK(cudaGetLastError());", "TLLM_THROW(\"x\");",
+        "sum += VLLM_SHFL_XOR_SYNC(sum, mask);", "VLLM_LDG(ptr)",
     ],
 )  # fmt: skip
 def test_a_macro_or_a_constant_is_no_environment_variable(line: str):
@@ -110,6 +111,11 @@ def test_fields_of_a_settings_class_are_configuration():
         ("tensorrt_llm/llmapi/llm_args.py", "    max_seq_len: Optional[int] = Field(\n", "")
     ).config_added == ("max_seq_len",)
     assert facts((RUNTIME, "    max_seq_len: int = 1\n", "")) == Facts()
+
+
+def test_parameters_of_a_function_in_a_settings_file_are_no_fields():
+    added = "def get_config(\n    trust_remote_code: bool,\n    revision: str | None = None,\n) -> PretrainedConfig:\n"
+    assert facts(("vllm/transformers_utils/config.py", added, "")) == Facts()
 
 
 def test_a_field_with_another_default_counts_as_neither():

@@ -59,8 +59,10 @@ def git(
     path = _local(source)
     with open_repository(path) as repository:
         repository.resolve(rev)  # a mistyped revision must not leave an empty store behind
-        store = Store.create(kb or default_uri(), {"created_by": f"prlore {_version()}"})
-        with tqdm(total=None, unit=" PR", disable=not is_terminal(), dynamic_ncols=True, desc=repo) as bar:
+        with (
+            Store.create(kb or default_uri(), {"created_by": f"prlore {_version()}"}) as store,
+            tqdm(total=None, unit=" PR", disable=not is_terminal(), dynamic_ncols=True, desc=repo) as bar,
+        ):
 
             def progress(done: int, total: int) -> None:
                 bar.total = total
@@ -78,8 +80,8 @@ def starter(kb: str | None, as_json: bool) -> None:
     from kb.starter_build import add_starter
     from kb.store import Store, default_uri
 
-    store = Store.create(kb or default_uri(), {"created_by": f"prlore {_version()}"})
-    added, held = add_starter(store)
+    with Store.create(kb or default_uri(), {"created_by": f"prlore {_version()}"}) as store:
+        added, held = add_starter(store)
     if as_json:
         click.echo(json.dumps({"added": added, "held": held, "kb": store.uri}))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import time
 
@@ -12,7 +13,8 @@ from kb.commands.options import UsageProblem, json_option, kb_option, open_store
 _KINDS = ("feature", "perf", "fix", "refactor", "model", "test", "docs", "ci", "build", "revert", "other")
 
 
-@click.command("query")
+# a server flag is a question too: what looks like an option and is none of ours becomes part of TEXT
+@click.command("query", context_settings={"ignore_unknown_options": True})
 @click.argument("text", nargs=-1, required=True)
 @click.option("--repo", metavar="REPO", help="sglang, vllm, trtllm, or owner/name.")
 @click.option("--family", metavar="NAME", help="A model family or a group of them.")
@@ -35,6 +37,7 @@ def query(
     """
     started = time.perf_counter()
     question = " ".join(text).strip()
+    _refuse_mistyped(text)
     if not question:
         raise UsageProblem("the question is empty: say what to look for")
     from kb.families import load_families
@@ -58,3 +61,18 @@ def query(
         click.echo(json.dumps(report.answer_json(answer, elapsed), ensure_ascii=False))
     else:
         click.echo(report.answer_text(answer, explain=explain))
+
+
+def _refuse_mistyped(text: tuple[str, ...]) -> None:
+    """A word that is nearly one of our options was meant as one."""
+    known = [o for p in query.params if isinstance(p, click.Option) for o in p.opts]
+    for word in text:
+        near = (
+            difflib.get_close_matches(word.split("=")[0], known, n=1, cutoff=0.8)
+            if word.startswith("--")
+            else []
+        )
+        if near and word not in known:
+            raise UsageProblem(
+                f"no option {word!r}: did you mean {near[0]}? A flag as a question goes behind --"
+            )

@@ -116,7 +116,9 @@ def _names(card: Card) -> list[str]:
         names = [s for s in card.symbols if s.change == change]
         if names:
             lines += ["", f"## Symbols {change} ({len(names)})", ""]
-            lines += [f"- {inline_code(s.name)} {s.kind}, lines {s.start} to {s.end}" for s in names[:60]]
+            lines += [
+                f"- {inline_code(s.name)} {s.kind}, {one_line(s.path)}:{s.start}-{s.end}" for s in names[:60]
+            ]
             if len(names) > 60:
                 lines.append(f"- and {len(names) - 60} more")
     facts = card.facts

@@ -1,0 +1,185 @@
+"""Where real files of the engines stand: what a maintainer would say of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.paths import group_of, language_of, shared_area
+
+SGLANG = [
+    ("python/sglang/srt/managers/scheduler.py", "runtime", "scheduler"),
+    ("python/sglang/srt/managers/schedule_batch.py", "runtime", "scheduler"),
+    ("python/sglang/srt/managers/schedule_policy.py", "runtime", "scheduler"),
+    ("python/sglang/srt/server_args.py", "runtime", "server arguments"),
+    ("python/sglang/srt/environ.py", "runtime", "server arguments"),
+    ("python/sglang/srt/mem_cache/radix_cache.py", "runtime", "memory cache"),
+    ("python/sglang/srt/mem_cache/memory_pool.py", "runtime", "memory cache"),
+    ("python/sglang/srt/model_executor/model_runner.py", "runtime", "model runner"),
+    ("python/sglang/srt/model_executor/forward_batch_info.py", "runtime", "model runner"),
+    ("python/sglang/srt/model_executor/cuda_graph_runner.py", "runtime", "CUDA graph"),
+    ("python/sglang/srt/layers/attention/flashinfer_backend.py", "runtime", "attention backend"),
+    ("python/sglang/srt/layers/radix_attention.py", "runtime", "attention backend"),
+    ("python/sglang/srt/layers/attention/triton_ops/decode_attention.py", "kernel", "attention backend"),
+    ("python/sglang/srt/layers/moe/topk.py", "runtime", "mixture of experts"),
+    ("python/sglang/srt/layers/moe/ep_moe/kernels.py", "kernel", "mixture of experts"),
+    ("python/sglang/srt/layers/moe/fused_moe_triton/fused_moe_triton_kernels.py", "kernel", "mixture of experts"),
+    ("python/sglang/srt/layers/moe/fused_moe_triton/configs/triton_3_4_0/E=512,N=128,device_name=NVIDIA_H100_80GB_HBM3.json",
+     "config", None),
+    ("python/sglang/srt/layers/quantization/fp8.py", "runtime", "quantization"),
+    ("python/sglang/srt/layers/quantization/fp8_kernel.py", "kernel", "quantization"),
+    ("python/sglang/srt/layers/quantization/configs/N=7168,K=2304,device_name=NVIDIA_B200,dtype=fp8_w8a8,block_shape=[128, 128].json",
+     "config", None),
+    ("python/sglang/srt/layers/linear.py", "runtime", "linear layers"),
+    ("python/sglang/srt/layers/logits_processor.py", "runtime", "linear layers"),
+    ("python/sglang/srt/layers/rotary_embedding.py", "runtime", "rotary embedding"),
+    ("python/sglang/srt/layers/sampler.py", "runtime", "sampling"),
+    ("python/sglang/srt/speculative/eagle_worker.py", "runtime", "speculative decoding"),
+    ("python/sglang/srt/distributed/parallel_state.py", "runtime", "distributed communication"),
+    ("python/sglang/srt/configs/model_config.py", "runtime", "model configuration"),
+    ("python/sglang/srt/configs/deepseekvl2.py", "runtime", None),
+    ("python/sglang/srt/models/deepseek_v2.py", "runtime", None),
+    ("python/sglang/srt/models/registry.py", "runtime", "model registry"),
+    ("python/sglang/srt/model_loader/weight_utils.py", "runtime", "model loading"),
+    ("python/sglang/srt/function_call/deepseekv31_detector.py", "runtime", None),
+    ("python/sglang/srt/function_call/function_call_parser.py", "runtime", "parsers"),
+    ("python/sglang/srt/entrypoints/http_server.py", "runtime", "HTTP server"),
+    ("python/sglang/srt/entrypoints/openai/serving_chat.py", "runtime", "HTTP server"),
+    ("python/sglang/srt/multimodal/processors/qwen_vl.py", "runtime", None),
+    ("python/sglang/srt/multimodal/processors/base_processor.py", "runtime", "multimodal processing"),
+    ("python/sglang/srt/disaggregation/mooncake/conn.py", "runtime", None),
+    ("python/sglang/jit_kernel/csrc/elementwise/rope.cuh", "kernel", None),
+    ("python/sglang/bench_serving.py", "benchmark", None),
+    ("python/sglang/test/test_utils.py", "test", None),
+    ("test/srt/models/test_deepseek_v3.py", "test", None),
+    ("test/srt/run_suite.py", "test", None),
+    ("sgl-kernel/csrc/moe/moe_align_kernel.cu", "kernel", "mixture of experts"),
+    ("sgl-kernel/python/sgl_kernel/gemm.py", "kernel", None),
+    ("sgl-kernel/tests/test_fp8_gemm.py", "test", None),
+    ("sgl-kernel/benchmark/bench_fp8_gemm.py", "benchmark", None),
+    ("sgl-kernel/CMakeLists.txt", "build", None),
+    ("sgl-kernel/README.md", "docs", None),
+    ("sgl-router/src/routers/router.rs", "runtime", None),
+    ("sgl-router/Cargo.toml", "build", None),
+    ("benchmark/kernels/fused_moe_triton/tuning_fused_moe_triton.py", "benchmark", None),
+    ("docs/advanced_features/server_arguments.md", "docs", None),
+    ("docker/Dockerfile.rocm", "build", None),
+    ("scripts/ci/cuda/ci_install_dependency.sh", "ci", None),
+    (".github/workflows/pr-test.yml", "ci", None),
+    (".github/CODEOWNERS", "ci", None),
+    (".pre-commit-config.yaml", "ci", None),
+    ("python/pyproject.toml", "build", None),
+    ("3rdparty/amd/profiling/PROFILING.md", "docs", None),
+    ("LICENSE", "docs", None),
+    ("examples/chat_template/tool_chat_template_deepseekv31.jinja", "config", None),
+    ("examples/runtime/engine/offline_batch_inference.py", "docs", None),
+]  # fmt: skip
+VLLM = [
+    ("vllm/v1/core/sched/scheduler.py", "runtime", "scheduler"),
+    ("vllm/v1/core/kv_cache_manager.py", "runtime", "memory cache"),
+    ("vllm/v1/core/block_pool.py", "runtime", "memory cache"),
+    ("vllm/v1/worker/gpu_model_runner.py", "runtime", "model runner"),
+    ("vllm/v1/attention/backends/flashinfer.py", "runtime", "attention backend"),
+    ("vllm/v1/attention/ops/triton_unified_attention.py", "kernel", "attention backend"),
+    ("vllm/v1/sample/sampler.py", "runtime", "sampling"),
+    ("vllm/v1/spec_decode/eagle.py", "runtime", "speculative decoding"),
+    ("vllm/v1/cudagraph_dispatcher.py", "runtime", "CUDA graph"),
+    ("vllm/compilation/backends.py", "runtime", "CUDA graph"),
+    ("vllm/config/cache.py", "runtime", "model configuration"),
+    ("vllm/envs.py", "runtime", "server arguments"),
+    ("vllm/engine/arg_utils.py", "runtime", "server arguments"),
+    ("vllm/entrypoints/openai/api_server.py", "runtime", "HTTP server"),
+    ("vllm/tool_parsers/hermes_tool_parser.py", "runtime", None),
+    ("vllm/tool_parsers/abstract_tool_parser.py", "runtime", "parsers"),
+    ("vllm/reasoning/deepseek_r1_reasoning_parser.py", "runtime", None),
+    ("vllm/model_executor/models/registry.py", "runtime", "model registry"),
+    ("vllm/model_executor/models/qwen3_next.py", "runtime", None),
+    ("vllm/model_executor/layers/fused_moe/layer.py", "runtime", "mixture of experts"),
+    ("vllm/model_executor/layers/fused_moe/configs/E=8,N=7168,device_name=NVIDIA_H200.json", "config", None),
+    ("vllm/model_executor/layers/quantization/modelopt.py", "runtime", "quantization"),
+    ("vllm/model_executor/layers/rotary_embedding/base.py", "runtime", "rotary embedding"),
+    ("vllm/model_executor/layers/mamba/ops/ssd_state_passing.py", "kernel", None),
+    ("vllm/model_executor/model_loader/default_loader.py", "runtime", "model loading"),
+    ("vllm/transformers_utils/config.py", "runtime", "model configuration"),
+    ("vllm/transformers_utils/configs/ovis.py", "runtime", None),
+    ("vllm/multimodal/processing.py", "runtime", "multimodal processing"),
+    ("vllm/distributed/parallel_state.py", "runtime", "distributed communication"),
+    ("vllm/distributed/device_communicators/custom_all_reduce.py", "runtime", "distributed communication"),
+    ("vllm/distributed/kv_transfer/kv_connector/v1/offloading/scheduler.py", "runtime", None),
+    ("vllm/distributed/kv_transfer/kv_connector/v1/lmcache_mp_connector.py", "runtime", None),
+    ("vllm/entrypoints/openai/models/__init__.py", "runtime", None),
+    ("vllm/v1/kv_offload/cpu/gpu_worker.py", "runtime", None),
+    ("vllm/benchmarks/serve.py", "benchmark", None),
+    ("benchmarks/kernels/benchmark_moe.py", "benchmark", None),
+    ("csrc/quantization/w8a8/cutlass/scaled_mm_entry.cu", "kernel", "quantization"),
+    ("csrc/attention/paged_attention_v2.cu", "kernel", "attention backend"),
+    ("csrc/torch_bindings.cpp", "kernel", None),
+    ("csrc/cpu/activation.cpp", "kernel", None),
+    ("tests/kernels/moe/test_moe.py", "test", None),
+    ("tests/evals/gsm8k/configs/Qwen3-30B-A3B.yaml", "test", None),
+    ("examples/features/speculative_decoding/extract_hidden_states_offline.py", "docs", None),
+    ("docs/design/paged_attention.md", "docs", None),
+    (".buildkite/test-pipeline.yaml", "ci", None),
+    ("requirements/cuda.txt", "build", None),
+    ("cmake/external_projects/vllm_flash_attn.cmake", "build", None),
+    ("setup.py", "build", None),
+    ("CMakeLists.txt", "build", None),
+    ("docker/Dockerfile", "build", None),
+]
+TRTLLM = [
+    ("tensorrt_llm/_torch/pyexecutor/py_executor.py", "runtime", "scheduler"),
+    ("tensorrt_llm/_torch/pyexecutor/resource_manager.py", "runtime", "memory cache"),
+    ("tensorrt_llm/_torch/pyexecutor/model_engine.py", "runtime", "model runner"),
+    ("tensorrt_llm/_torch/pyexecutor/cuda_graph_runner.py", "runtime", "CUDA graph"),
+    ("tensorrt_llm/_torch/pyexecutor/sampler.py", "runtime", "sampling"),
+    ("tensorrt_llm/_torch/attention_backend/trtllm.py", "runtime", "attention backend"),
+    ("tensorrt_llm/_torch/modules/fused_moe/fused_moe_cutlass.py", "runtime", "mixture of experts"),
+    ("tensorrt_llm/_torch/modules/linear.py", "runtime", "linear layers"),
+    ("tensorrt_llm/_torch/models/modeling_deepseekv3.py", "runtime", None),
+    ("tensorrt_llm/_torch/models/modeling_utils.py", "runtime", "model loading"),
+    ("tensorrt_llm/_torch/speculative/mtp.py", "runtime", "speculative decoding"),
+    ("tensorrt_llm/_torch/distributed/ops.py", "runtime", "distributed communication"),
+    ("tensorrt_llm/llmapi/llm_args.py", "runtime", "server arguments"),
+    ("tensorrt_llm/serve/openai_server.py", "runtime", "HTTP server"),
+    ("tensorrt_llm/bench/benchmark/throughput.py", "benchmark", None),
+    ("cpp/tensorrt_llm/kernels/customAllReduceKernels.cu", "kernel", None),
+    ("cpp/tensorrt_llm/kernels/decoderMaskedMultiheadAttention.h", "kernel", None),
+    ("cpp/tensorrt_llm/batch_manager/kvCacheManager.cpp", "runtime", "memory cache"),
+    ("cpp/tensorrt_llm/thop/moeOp.cpp", "runtime", None),
+    ("cpp/tests/unit_tests/batch_manager/kvCacheManagerTest.cpp", "test", None),
+    ("cpp/CMakeLists.txt", "build", None),
+    ("tests/integration/test_lists/waives.txt", "test", None),
+    ("tests/unittest/_torch/test_attention.py", "test", None),
+    ("jenkins/L0_Test.groovy", "ci", None),
+    ("examples/llm-api/quickstart_advanced.py", "docs", None),
+    ("docs/source/performance/perf-overview.md", "docs", None),
+    ("requirements-dev.txt", "build", None),
+    ("docker/common/install_tensorrt.sh", "build", None),
+    ("triton_backend/all_models/inflight_batcher_llm/tensorrt_llm/config.pbtxt", "config", None),
+]
+
+
+@pytest.mark.parametrize(("path", "group", "area"), [*SGLANG, *VLLM, *TRTLLM])
+def test_a_file_stands_where_a_maintainer_would_put_it(path: str, group: str, area: str | None):
+    assert (group_of(path), shared_area(path)) == (group, area)
+
+
+@pytest.mark.parametrize(
+    ("path", "language"),
+    [
+        ("a/b.py", "python"), ("a.pyi", "python"), ("a.cu", "cuda"), ("a.cuh", "cuda"), ("a.hip", "cuda"), ("A.CPP", "cpp"),
+        ("a.h", "cpp"), ("a.hpp", "cpp"), ("a.cc", "cpp"), ("a.c", "cpp"), ("a.rs", "rust"), ("a.cubin.cpp", "cpp"),
+        ("a.md", None), ("py", None), (".py", None), ("a.pyx", None), ("a.cu.jinja", None), ("", None), ("a.py/b", None),
+    ],
+)  # fmt: skip
+def test_a_language_is_told_by_the_end_of_the_name(path: str, language: str | None):
+    assert language_of(path) == language
+
+
+@given(path=st.text())
+def test_any_path_has_a_group(path: str):
+    group = group_of(path)
+    assert shared_area(path) is None or group in ("runtime", "kernel", "config")
+    assert group_of(path.upper().lower()) == group_of(path.lower())
+    language_of(path)
