@@ -30,6 +30,7 @@ _BATCH_COMMITS = 256
 # a fork's own small numbers stand among upstream's large ones
 _OUT_OF_SEQUENCE = 0.5
 _NEIGHBOURS = 101
+_REWRITTEN = 2000  # cards rewritten in one transaction
 _DIFF_WORDS = 300  # of a card's diff that its vector sees
 
 
@@ -303,18 +304,21 @@ def retag(store: Store, families: Families) -> int:
     if store.meta().get("families") == families.digest:
         return 0
     rows = store.scan("cards", ["id", "title", "diff_words", "families", "card"])
-    ids, tags, cards = [], [], []
+    ids: list[str] = []
+    tags: list[list[str]] = []
+    cards: list[str] = []
     for row in rows.to_pylist():
         card = decode_card(row["card"])
         found = families.tag(row["title"], card.paths(), row["diff_words"].split(" "))
-        if card.origin == "starter" or card.status != "extracted":
+        if card.status != "extracted":  # a person may know better
             found = tuple(sorted({*found, *card.families}))
         if list(found) != row["families"]:
             ids.append(row["id"])
-            tags.append(found)
+            tags.append(list(found))
             cards.append(encode_card(msgspec.structs.replace(card, families=found)))
-    for i in range(0, len(ids), 2000):
-        store.replace_families(ids[i : i + 2000], tags[i : i + 2000], cards[i : i + 2000])
+    for i in range(0, len(ids), _REWRITTEN):
+        part = slice(i, i + _REWRITTEN)
+        store.rewrite_cards(ids[part], {"families": tags[part], "card": cards[part]})
     store.set_meta({"families": families.digest})
     return len(ids)
 

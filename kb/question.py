@@ -35,6 +35,10 @@ STOP_WORDS = frozenset(
 _ASKING = frozenset(
     "history merged merge change made work show list pr pull request model support related family evolution".split()
 )
+# words that only say what sort of thing a name is
+_NAMING = frozenset(
+    "class function method kernel file flag option argument variable env module def sglang vllm trtllm py".split()
+)
 _ASKED_KINDS: tuple[tuple[PrKind, re.Pattern[str]], ...] = (
     ("perf", re.compile(r"\b(?:speed-?ups?|optimi[sz]ations?|performance|perf)\b", re.IGNORECASE)),
     ("fix", re.compile(r"\b(?:bug ?)?fix(?:es|ed)?\b", re.IGNORECASE)),
@@ -57,6 +61,7 @@ class Question:
         exact: flags and environment variables, lower-case, as they stand in the index.
         families: slugs of the families it mentions.
         topic: content words beside the families' names and words that only ask for a list of changes.
+        only_names: whether it is nothing but paths, symbols, flags and variables: then whoever asks wants their origin.
         kinds: kinds of change it asks for by name, as in "speedups merged for …".
     """
 
@@ -68,6 +73,7 @@ class Question:
     exact: tuple[str, ...] = ()
     families: tuple[str, ...] = ()
     topic: tuple[str, ...] = ()
+    only_names: bool = False
     kinds: tuple[PrKind, ...] = ()
 
     @property
@@ -88,15 +94,18 @@ def parse_question(text: str, families: Families) -> Question:
         if n.lower() not in variables and not any(n.lower() in p for p in paths)
     ]
     mentions = families.mentions(rest)
+    named = {w for text in (*paths, *names, *flags, *variables) for w in prose_words(text.replace("/", " "))}
+    words = _content_words(rest)
     return Question(
         text=text,
         references=tuple(references),
-        words=_content_words(rest),
+        words=words,
         paths=paths,
         names=tuple(dict.fromkeys(names)),
         exact=tuple(dict.fromkeys((*flags, *variables))),
         families=tuple(dict.fromkeys(slug for _, _, slugs in mentions for slug in slugs)),
         topic=tuple(w for w in _content_words(_without(rest, mentions)) if w not in _ASKING),
+        only_names=bool(named) and named.issuperset(set(words) - _NAMING),
         kinds=tuple(kind for kind, pattern in _ASKED_KINDS if pattern.search(rest)),
     )
 

@@ -39,6 +39,7 @@ _JUDGED = 5  # hits whose words decide whether anything fits
 _TOPIC_SIGNALS = ("path", "introduced", "changed", "diff")  # searched within the families a question names
 _SIDE_KINDS = ("test", "ci", "docs", "build")  # seldom what a question without these words is after
 _LOOKED_AT = 60  # candidates whose own names are compared with the question's
+_ORIGIN = ("adds path", "introduces symbol", "introduces name")
 _EXACT = ("exact path", "adds path", "introduces symbol", "changes symbol", "introduces name", "changes name")
 
 
@@ -293,6 +294,8 @@ class Searcher:
             columns = ["id", "path_text", "symbol_text"]
             for row in self._store.cards_at(catalogue.stored_at(first), columns).to_pylist():
                 _exact_signals(question, row, candidates[row["id"]].signals)
+            if question.only_names:
+                _mark_origin(candidates, first)
         ranked = [_Ranked(i, candidates[i], *mix(candidates[i].signals, weights)) for i in first]
         ranked.sort(key=lambda r: (-r.score, catalogue.merged_at[catalogue.row[r.card_id]], r.card_id))
         return ranked[:limit]
@@ -370,6 +373,14 @@ class Searcher:
 def _is_reference(card_id: str, repo: str, number: int) -> bool:
     name, _, digits = card_id.rpartition("#")
     return int(digits) == number and (not repo or name == repo)
+
+
+def _mark_origin(candidates: Mapping[str, _Candidate], card_ids: Sequence[str]) -> None:
+    """Where a question is nothing but a name, the cards that bring it into being."""
+    for card_id in card_ids:
+        signals = candidates[card_id].signals
+        if any(name in signals for name in _ORIGIN):
+            signals["origin"] = 1.0
 
 
 def _exact_signals(question: Question, row: Mapping[str, Any], signals: dict[str, float]) -> None:

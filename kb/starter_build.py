@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from kb.build import ensure_encoder, retag, vector_rows
+from kb.cards import decode_card, encode_card
 from kb.distill import card_rows, field_words, link_rows
 from kb.families import load_families
-from kb.starter import load_starter_cards
+from kb.starter import load_starter_cards, merge_prose
 from kb.store import Store
 
 
-def add_starter(store: Store, encoder_name: str | None = None) -> tuple[int, int]:
-    """Add the embedded cards that the store does not hold; returns (added, held before).
+@dataclass(frozen=True, slots=True)
+class Added:
+    """What became of the embedded cards: new in the store, joined to a card read from a history, there before."""
 
-    Cards of batch 0 belong to no history: a later ingest of one replaces them.
+    added: int
+    joined: int
+    held: int
+
+
+def add_starter(store: Store, encoder_name: str | None = None) -> Added:
+    """Bring the embedded cards into the store.
+
+    Cards of batch 0 belong to no history: a later ingest of one replaces them. Where a history has been read
+    already, the prose joins the card that was read.
     """
     encoder = ensure_encoder(store, encoder_name)
     store.discard_after(store.last_batch())
     retag(store, load_families())
-    cards = load_starter_cards()
-    held = set(store.cards_by_id([c.id for c in cards], ["id"])["id"].to_pylist())
-    new = [(c, field_words(c, ())) for c in cards if c.id not in held]
+    starter = {c.id: c for c in load_starter_cards()}
+    rows = store.cards_by_id(list(starter), ["id", "card"])
+    held = {i: decode_card(c) for i, c in zip(rows["id"].to_pylist(), rows["card"].to_pylist(), strict=True)}
+    new = [(c, field_words(c, ())) for i, c in starter.items() if i not in held]
+    read = [
+        merge_prose(c, starter[i]) for i, c in held.items() if c.origin == "git" and c.status == "extracted"
+    ]
     if new:
         # a killed run may have left rows of cards that are not there yet
         store.remove_cards([c.id for c, _ in new])
@@ -27,6 +44,15 @@ def add_starter(store: Store, encoder_name: str | None = None) -> tuple[int, int
         if encoder is not None:
             store.append("vectors", vector_rows(encoder, new, 0))
         store.append("cards", card_rows(new, 0))
-    if new or not store.is_finished():
+    store.rewrite_cards(
+        [c.id for c in read],
+        {
+            "status": [c.status for c in read],
+            "families": [list(c.families) for c in read],
+            "description_words": [field_words(c, ())["description_words"] for c in read],
+            "card": [encode_card(c) for c in read],
+        },
+    )
+    if new or read or not store.is_finished():
         store.finish()
-    return len(new), len(held)
+    return Added(len(new), len(read), len(held) - len(read))

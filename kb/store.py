@@ -218,26 +218,24 @@ class Store:
                 self._table("vectors").delete(f"id IN ({names})")
             self._table("cards").delete(f"id IN ({names})")
 
-    def replace_families(
-        self, ids: Sequence[str], families: Sequence[Sequence[str]], cards: Sequence[str]
-    ) -> None:
-        """Write new family tags of cards."""
+    def rewrite_cards(self, ids: Sequence[str], changes: Mapping[str, Sequence[Any]]) -> None:
+        """Write new values of some columns of cards, in one transaction.
+
+        Args:
+            ids: the cards.
+            changes: for each column its new values, in the order of `ids`.
+        """
         if not ids:
             return
         old = self.cards_by_id(ids)
-        order = {name: i for i, name in enumerate(old["id"].to_pylist())}
-        take = old.take(pa.array([order[i] for i in ids]))
-        for column, values, kind in (
-            ("families", families, pa.list_(pa.string())),
-            ("card", cards, pa.string()),
-        ):
-            at = take.schema.get_field_index(column)
-            take = take.set_column(
-                at,
-                take.schema.field(at),
-                pa.array([list(v) if column == "families" else v for v in values], kind),
+        place = {name: i for i, name in enumerate(old["id"].to_pylist())}
+        rows = old.take(pa.array([place[i] for i in ids]))
+        for column, values in changes.items():
+            at = rows.schema.get_field_index(column)
+            rows = rows.set_column(
+                at, rows.schema.field(at), pa.array(list(values), rows.schema.field(at).type)
             )
-        self._table("cards").merge_insert("id").when_matched_update_all().execute(take)
+        self._table("cards").merge_insert("id").when_matched_update_all().execute(rows)
 
     def create_vectors(self, dimensions: int) -> None:
         """Make the table of vectors, empty; one that a killed run left behind has no rows that count."""

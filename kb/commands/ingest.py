@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -81,11 +82,14 @@ def starter(kb: str | None, as_json: bool) -> None:
     from kb.store import Store, default_uri
 
     with Store.create(kb or default_uri(), {"created_by": f"prlore {_version()}"}) as store:
-        added, held = add_starter(store)
+        result = add_starter(store)
     if as_json:
-        click.echo(json.dumps({"added": added, "held": held, "kb": store.uri}))
+        click.echo(json.dumps({**dataclasses.asdict(result), "kb": store.uri}))
     else:
-        click.echo(f"{added} embedded cards added, {held} already held: {store.uri}")
+        click.echo(
+            f"{result.added} embedded cards added, {result.joined} joined to cards of a history, "
+            f"{result.held} held before: {store.uri}"
+        )
 
 
 def _local(source: str) -> Path:

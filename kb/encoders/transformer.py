@@ -16,7 +16,9 @@ class TransformerEncoder:
     def __init__(self, name: str, model: Any) -> None:
         self.name = name
         self._model = model
-        self.dimensions = int(model.get_sentence_embedding_dimension())
+        # renamed in sentence-transformers 5.x
+        size = getattr(model, "get_embedding_dimension", None) or model.get_sentence_embedding_dimension
+        self.dimensions = int(size())
 
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of texts, shape (len(texts), dimensions)."""

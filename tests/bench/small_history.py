@@ -13,7 +13,9 @@ import subprocess
 from pathlib import Path
 
 EPOCH = 1_735_689_600  # 2025-01-01T00:00:00Z; each commit comes an hour after the one before
-HOSTILE = "Title with \x1b]0;owned\x07\x1b[31mred\x1b[0m <img src=x> [a](https://evil.example) `b` \u202egnp.exe"
+HOSTILE = (
+    "Title with \x1b]0;owned\x07\x1b[31mred\x1b[0m <img src=x> [a](https://evil.example) `b` \u202egnp.exe"
+)
 
 _ARGS = '''"""Arguments of the server."""
 import argparse
@@ -26,13 +28,13 @@ def add_cli_args(parser: argparse.ArgumentParser) -> None:
         default=1,
     )
 '''
-_PREFILL = '''    parser.add_argument(
+_PREFILL = """    parser.add_argument(
         "--prefill-attention-backend",
         type=str,
         choices=["flashinfer", "fa3"],
         default=None,
     )
-'''
+"""
 _RADIX = '''# Copyright 2025 The engine team. Licensed under the Apache License 2.0
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
