@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,18 +26,22 @@ from kb.store import Store
 from kb.tables import CARD_FIELDS
 from kb.words import name_ends
 
-_FIELDS = {
-    "title": "title_words", "path": "path_words", "introduced": "introduced_words", "changed": "changed_words",
-    "diff": "diff_words", "description": "description_words", "review": "review_words",
-}  # fmt: skip
-_CARDS_A_FIELD = 120
-_CHUNKS = 200
-_MOST_SEARCHED = 20  # words of a long question that are looked up, the rarest ones
-_NEIGHBOURS = 200
+# signal -> card fields with their boosts; of several fields a card's best counts. A call costs about 2 ms before it
+# searches anything, so that fields that say the same sort of thing share one.
+_FIELDS: dict[str, dict[str, float]] = {
+    "title": {"title_words": 1.0, "description_words": 0.7, "review_words": 0.5},
+    "path": {"path_words": 1.0},
+    "symbol": {"introduced_words": 1.0, "changed_words": 0.6},
+    "diff": {"diff_words": 1.0},
+}
+_CARDS_A_FIELD = 100
+_CHUNKS = 150
+_MOST_SEARCHED = 16  # words of a long question that are looked up, the rarest ones
+_NEIGHBOURS = 150
 _COMMON = 0.35  # words that stand in more than this share of the cards tell nothing and cost most of the time
 _EXCERPTS = 2
 _JUDGED = 5  # hits whose words decide whether anything fits
-_TOPIC_SIGNALS = ("path", "introduced", "changed", "diff")  # searched within the families a question names
+_TOPIC_SIGNALS = ("path", "symbol", "diff")  # searched within the families a question names
 _SIDE_KINDS = ("test", "ci", "docs", "build")  # seldom what a question without these words is after
 _LOOKED_AT = 60  # candidates whose own names are compared with the question's
 _ORIGIN = ("adds path", "introduces symbol", "introduces name")
@@ -88,6 +93,16 @@ class _Ranked:
     why: tuple[Contribution, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _VectorTable:
+    """Vectors of all cards, repository by repository: `spans` says which rows are whose."""
+
+    ids: list[str]
+    vectors: Vectors
+    spans: dict[str, slice]
+    rows: dict[str, int]
+
+
 class Searcher:
     """Answers questions from one store. Not for threads; opens what it needs once."""
 
@@ -105,25 +120,29 @@ class Searcher:
         return load_encoder(self._store.meta().get("encoder", NO_ENCODER))
 
     @cached_property
-    def _vectors(self) -> tuple[list[str], Vectors, np.ndarray[Any, Any]]:
-        """Ids, unit vectors, and repositories of all cards."""
+    def _vectors(self) -> _VectorTable:
         if self._encoder is None or not self._store.has_vectors():
-            return [], np.zeros((0, 1), np.float32), np.zeros(0, str)
+            return _VectorTable([], np.zeros((0, 1), np.float32), {}, {})
         ids, vectors = self._store.vectors()
-        return ids, vectors.astype(np.float32), np.array([i.rpartition("#")[0] for i in ids])
-
-    @cached_property
-    def _vector_row(self) -> dict[str, int]:
-        return {card_id: i for i, card_id in enumerate(self._vectors[0])}
+        repos = [i.rpartition("#")[0] for i in ids]
+        order = sorted(range(len(ids)), key=repos.__getitem__)
+        ids, repos = [ids[i] for i in order], [repos[i] for i in order]
+        spans = {r: slice(bisect_left(repos, r), bisect_right(repos, r)) for r in dict.fromkeys(repos)}
+        return _VectorTable(ids, vectors[order].astype(np.float32), spans, {c: i for i, c in enumerate(ids)})
 
     @cached_property
     def _catalogue(self) -> Catalogue:
         return load_catalogue(self._store)
 
     @cached_property
-    def _fields(self) -> dict[str, str]:
-        """The card fields that hold anything in this store."""
-        return {signal: field for signal, field in _FIELDS.items() if not self._store.is_blank(field)}
+    def _fields(self) -> dict[str, dict[str, float]]:
+        """The card fields that hold anything in this store, by signal."""
+        held = {f for fields in _FIELDS.values() for f in fields if not self._store.is_blank(f)}
+        return {
+            signal: {f: boost for f, boost in fields.items() if f in held}
+            for signal, fields in _FIELDS.items()
+            if held & fields.keys()
+        }
 
     @property
     def _cards(self) -> int:
@@ -133,7 +152,7 @@ class Searcher:
         """Load what questions need into memory: for a process that answers many. Takes about two seconds at 32k cards."""
         self._store.prewarm()
         self._terms = self._store.word_counts(None)
-        _ = (self._vectors, self._vector_row, self._catalogue, self._fields)
+        _ = (self._vectors, self._catalogue, self._fields)
 
     def _word_counts(self, words: Sequence[str]) -> dict[str, int]:
         if self._terms is None:
@@ -199,18 +218,18 @@ class Searcher:
         focused = bool(question.families and question.topic) and not where.families
         within = replace(where, families=question.families) if focused else where
         topic = " ".join(w for w in question.topic if w in words) or text
-        for signal, field in self._fields.items():
+        for signal, fields in self._fields.items():
             query = text
             scope = where
             if focused and signal in _TOPIC_SIGNALS:
                 query, scope = topic, within
             if signal == "path":
                 query = " ".join([query, *paths])
-            elif signal in ("introduced", "changed") and exact:
+            elif signal == "symbol" and exact:
                 query = " ".join([query, *exact])
             if query.strip():
                 searches[signal] = self._pool.submit(
-                    self._store.search_cards, query, field, _CARDS_A_FIELD, scope, ["id"]
+                    self._store.search_cards, query, fields, _CARDS_A_FIELD, scope, ["id"]
                 )
         chunks = None
         if text:
@@ -230,16 +249,16 @@ class Searcher:
         """Cosines of all candidates, and their place between the nearest card and the last of the neighbours."""
         if cosines is None or not len(near):
             return
-        ids, _, _ = self._vectors
+        table = self._vectors
         for row in near:
-            candidates.setdefault(ids[row], _Candidate({}))
+            candidates.setdefault(table.ids[row], _Candidate({}))
         best, least = float(cosines[near[0]]), float(cosines[near[-1]])
         for card_id, candidate in candidates.items():
-            row_of = self._vector_row.get(card_id)
-            if row_of is not None and cosines[row_of] > 0:
-                candidate.signals["cosine"] = float(cosines[row_of])
+            place = table.rows.get(card_id)
+            if place is not None and cosines[place] > 0:
+                candidate.signals["cosine"] = float(cosines[place])
                 if best > least:
-                    candidate.signals["vector"] = max(0.0, (float(cosines[row_of]) - least) / (best - least))
+                    candidate.signals["vector"] = max(0.0, (float(cosines[place]) - least) / (best - least))
 
     def _add(self, candidates: dict[str, _Candidate], signal: str, rows: pa.Table, column: str) -> None:
         """Scores of one list, as shares of its best: BM25 scores of different fields don't compare."""
@@ -254,16 +273,16 @@ class Searcher:
 
     def _neighbours(self, question: Question, where: Filter) -> tuple[list[int], Vectors | None]:
         """Rows of the nearest cards, nearest first, and the cosines of all rows; -1 where the filter says no."""
-        ids, vectors, repos = self._vectors
-        if self._encoder is None or not ids:
+        table = self._vectors
+        if self._encoder is None or not table.ids:
             return [], None
         vector = self._encoder.encode([question.text])[0]
         if not vector.any():
             return [], None
-        cosines = vectors @ vector
-        if where.repos:
-            cosines = np.where(np.isin(repos, where.repos), cosines, np.float32(-1.0))
-        best = np.argpartition(-cosines, min(_NEIGHBOURS, len(ids)) - 1)[:_NEIGHBOURS]
+        cosines = np.full(len(table.ids), -1.0, np.float32)
+        for span in [table.spans[r] for r in where.repos or table.spans if r in table.spans]:
+            cosines[span] = table.vectors[span] @ vector
+        best = np.argpartition(-cosines, min(_NEIGHBOURS, len(table.ids)) - 1)[:_NEIGHBOURS]
         best = best[cosines[best] > 0]
         return best[np.argsort(-cosines[best], kind="stable")].tolist(), cosines
 
@@ -304,14 +323,12 @@ class Searcher:
         self, question: Question, ranked: Sequence[_Ranked], counts: Mapping[str, int]
     ) -> tuple[tuple[Hit, ...], dict[str, set[str]]]:
         """The hits, and all words of each card among the first few."""
+        cards: dict[str, Card] = {}
+        words: dict[str, set[str]] = {}
         places = self._catalogue.stored_at(r.card_id for r in ranked)
-        cards = {
-            c.id: c for c in map(decode_card, self._store.cards_at(places, ["card"])["card"].to_pylist())
-        }
-        words = {
-            row["id"]: {w for f in CARD_FIELDS for w in row[f].split(" ")}
-            for row in self._store.cards_at(places[:_JUDGED], ["id", *CARD_FIELDS]).to_pylist()
-        }
+        for row in self._store.cards_at(places, ["id", "card", *CARD_FIELDS]).to_pylist():
+            cards[row["id"]] = decode_card(row["card"])
+            words[row["id"]] = {w for f in CARD_FIELDS for w in row[f].split(" ")}
         texts = self._store.chunk_texts([r.candidate.chunk for r in ranked if r.candidate.chunk is not None])
         worth = {w: self._telling(w, counts) for w in question.words}
         hits = []

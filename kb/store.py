@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 import kb.quick_import  # noqa: F401  has to come before lancedb
 import lancedb
 from lancedb.index import FTS, Bitmap, BTree, LabelList
-from lancedb.query import MatchQuery
+from lancedb.query import MatchQuery, MultiMatchQuery
 # isort: on
 
 from ingest.errors import PrloreError
@@ -384,27 +384,30 @@ class Store:
         return sorted(zip(rows["kind"].to_pylist(), rows["source"].to_pylist(), strict=True))
 
     def search_cards(
-        self, words: str, field: str, limit: int, where: Filter | None, columns: list[str]
+        self, words: str, fields: Mapping[str, float], limit: int, where: Filter | None, columns: list[str]
     ) -> pa.Table:
-        """Full-text search of one card field: the columns and `_score`, best first."""
-        return self._search("cards", words, field, limit, where, columns)
+        """Full-text search of card fields with boosts, a card's best field counting: columns and `_score`, best first."""
+        if len(fields) == 1:
+            query = MatchQuery(words, next(iter(fields)))
+        else:
+            query = MultiMatchQuery(words, list(fields), boosts=list(fields.values()))
+        return self._search("cards", query, limit, where, columns)
 
     def search_chunks(self, words: str, limit: int, where: Filter | None, columns: list[str]) -> pa.Table:
         """Full-text search of the chunks: the columns, `_rowid` and `_score`, best first."""
-        return self._search("chunks", words, CHUNK_FIELD, limit, where, columns, row_id=True)
+        return self._search("chunks", MatchQuery(words, CHUNK_FIELD), limit, where, columns, row_id=True)
 
     def _search(
         self,
         name: str,
-        words: str,
-        field: str,
+        query: Any,
         limit: int,
         where: Filter | None,
         columns: list[str],
         *,
         row_id: bool = False,
     ) -> pa.Table:
-        search = self._table(name).search(MatchQuery(words, field), query_type="fts").with_row_id(row_id)
+        search = self._table(name).search(query, query_type="fts").with_row_id(row_id)
         if where is not None and where:
             search = search.where(where.sql(), prefilter=True)
         return search.select([*columns, "_score"]).limit(limit).to_arrow()
