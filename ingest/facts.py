@@ -14,7 +14,7 @@ from ingest.records import Facts, FileGroup, Hunk
 
 _FLAG = r"--[a-z][a-z0-9]*(?:[-_.][a-z0-9]+)*"
 # parser.add_argument("--name", … and the same with the name on the next line; clap's long = "name" in Rust
-_FLAG_DEFINED = re.compile(rf"add_argument\(\s*(?:[\"']-\w[\"'],\s*)?[\"']({_FLAG})[\"']")
+_FLAG_DEFINED = re.compile(r"add_argument\(((?:\s*[\"']-{1,2}[\w.-]+[\"']\s*,?)+)")
 _CLAP = re.compile(r"#\[(?:arg|clap)\([^)\]]*long\s*=\s*\"([a-z][a-z0-9-]+)\"")
 _FLAG_ALONE = re.compile(rf"^\s*[\"']({_FLAG})[\"'],?\s*(?:#.*)?$", re.MULTILINE)
 _FLAG_USED = re.compile(rf"(?<![\w-])({_FLAG})(?![\w-])")
@@ -28,7 +28,7 @@ _ENV_DEFINED = re.compile(
     r"^\s*[\"']?((?:SGLANG|SGL|VLLM|TRTLLM|TLLM)_[A-Z0-9_]+)[\"']?\s*(?::|=)", re.MULTILINE
 )
 _ENV_NAMED = re.compile(
-    r"(?<![\w])((?:SGLANG|SGL|VLLM|TRTLLM|TLLM|FLASHINFER|DEEPGEMM|DG|DEEPEP|MOONCAKE|NIXL)_[A-Z0-9_]{2,})\b"
+    r"(?<![\w])((?:SGLANG|SGL|VLLM|TRTLLM|TLLM|FLASHINFER|DEEPGEMM|DG|DEEPEP|MOONCAKE|NIXL)_[A-Z0-9_]{2,})\b(?!\s*\()"
 )
 _NOT_ENV = re.compile(r"_(?:H|HPP|CUH|API|VERSION|EXPORT|INLINE|DISPATCH\w*|CHECK\w*|ASSERT\w*)$|_$")
 
@@ -79,18 +79,24 @@ def file_facts(path: str, group: FileGroup, added: str, removed: str) -> FileFac
     if group not in _CODE_GROUPS:
         return _NONE
     settings = bool(_SETTINGS_FILE.search(path))
+    new_keys, old_keys = (_fields(added), _fields(removed)) if settings else (frozenset(), frozenset())
     return FileFacts(
         flags_new=_flags(path, added), flags_old=_flags(path, removed),
         env_new=_env(added), env_old=_env(removed),
-        config_new=frozenset(_FIELD.findall(added)) if settings else frozenset(),
-        config_old=frozenset(_FIELD.findall(removed)) if settings else frozenset(),
+        config_new=new_keys, config_old=old_keys,
     )  # fmt: skip
+
+
+def _fields(text: str) -> frozenset[str]:
+    """Fields of a settings class; a line that ends in a comma is a parameter of a function."""
+    return frozenset(m[1] for m in _FIELD.finditer(text) if not m[0].rstrip().endswith(","))
 
 
 def _flags(path: str, text: str) -> frozenset[str]:
     if "--" not in text and "long" not in text:
         return frozenset()
-    names = set(_FLAG_DEFINED.findall(text)) | {f"--{name}" for name in _CLAP.findall(text)}
+    spelled = " ".join(_FLAG_DEFINED.findall(text))
+    names = set(_FLAG_USED.findall(spelled)) | {f"--{name}" for name in _CLAP.findall(text)}
     if _FLAG_FILE.search(path):
         names.update(_FLAG_ALONE.findall(text))
     return frozenset(names)

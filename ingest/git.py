@@ -45,6 +45,7 @@ _CONFIG = {
     "diff.ignoreSubmodules": "none",
     "log.showRoot": "true",
     "log.showSignature": "false",
+    "i18n.logOutputEncoding": "UTF-8",
     "protocol.allow": "never",
     "gc.auto": "0",
     "maintenance.auto": "false",
@@ -71,26 +72,44 @@ def _environment() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A local git repository, opened read-only. Create it with `open_repository`."""
+    """A local git repository, opened read-only. Create it with `open_repository`.
+
+    Attributes:
+        git_dir: an empty repository made for this run that borrows the other's objects. It has no configuration,
+            attributes, hooks, remotes or work tree of anybody's.
+        source: the repository itself; only names of revisions are looked up in it.
+        attributes: file of the attributes diffs are made with.
+    """
 
     git_dir: Path
+    source: Path
     attributes: Path
 
-    def command(self, *args: str) -> list[str]:
+    def command(self, *args: str, git_dir: Path | None = None) -> list[str]:
         """The full argument vector of `git ARGS` for this repository."""
         config = [f"{key}={value}" for key, value in _CONFIG.items()]
-        config += [f"core.attributesFile={self.attributes}", f"safe.directory={self.git_dir}"]
+        config += [f"core.attributesFile={self.attributes}", "safe.directory=*"]
         flags = [part for item in config for part in ("-c", item)]
-        return ["git", "--no-pager", *flags, f"--git-dir={self.git_dir}", *args]
+        return ["git", "--no-pager", *flags, f"--git-dir={git_dir or self.git_dir}", *args]
 
-    def run(self, *args: str, stdin: bytes | None = None) -> bytes:
+    def shallow(self) -> frozenset[str]:
+        """Commits whose parents a shallow clone left out."""
+        path = self.git_dir / "shallow"
+        return frozenset(path.read_text("ascii").split()) if path.exists() else frozenset()
+
+    def run(self, *args: str, stdin: bytes | None = None, git_dir: Path | None = None) -> bytes:
         """Run `git ARGS` and return its output.
 
         Raises:
             GitFailed: git ended with an error status.
         """
         done = subprocess.run(
-            self.command(*args), input=stdin, capture_output=True, env=_environment(), check=False
+            self.command(*args, git_dir=git_dir),
+            input=stdin,
+            capture_output=True,
+            env=_environment(),
+            cwd=self.attributes.parent,  # attributes of the folder prlore is run in must not count
+            check=False,
         )
         if done.returncode != 0:
             stderr = done.stderr.decode("utf-8", "replace").strip()
@@ -107,6 +126,7 @@ class Repository:
             stdout=subprocess.PIPE,
             stderr=stderr,
             env=_environment(),
+            cwd=self.attributes.parent,
         )
 
     def resolve(self, rev: str) -> str:
@@ -115,11 +135,12 @@ class Repository:
         Raises:
             RepositoryError: nothing of that name, or it is not a commit.
         """
+        name = f"{rev}^{{commit}}"
         try:
-            out = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}")
-        except GitFailed:
+            out = self.run("rev-parse", "--verify", "--quiet", "--end-of-options", name, git_dir=self.source)
+        except (GitFailed, ValueError):  # ValueError: a NUL in the name
             raise RepositoryError(
-                f"no commit named {rev!r} in {self.git_dir}: give a branch, tag or commit with --rev"
+                f"no commit named {rev!r} in {self.source}: give a branch, tag or commit with --rev"
             ) from None
         return out.decode().strip()
 
@@ -131,22 +152,55 @@ def open_repository(path: Path) -> Iterator[Repository]:
     Raises:
         RepositoryError: there is no git repository.
     """
-    git_dir = _find_git_dir(path)
+    source = _find_git_dir(path)
     with tempfile.TemporaryDirectory(prefix="prlore-git-") as scratch:
         attributes = Path(scratch) / "attributes"
         attributes.write_text(_ATTRIBUTES, encoding="ascii")
-        yield Repository(git_dir, attributes)
+        borrowed = Path(scratch) / "borrowed.git"
+        repository = Repository(borrowed, source, attributes)
+        _borrow(repository)
+        yield repository
+
+
+def _borrow(repository: Repository) -> None:
+    """Make the empty repository whose objects are the source's."""
+    common = repository.source
+    if (common / "commondir").is_file():  # a linked work tree
+        common = (common / (common / "commondir").read_text("utf-8").strip()).resolve()
+    borrowed = repository.git_dir
+    (borrowed / "objects" / "info").mkdir(parents=True)
+    (borrowed / "refs").mkdir()
+    (borrowed / "HEAD").write_text("ref: refs/heads/none\n", encoding="ascii")
+    alternate = str(common / "objects")
+    if alternate.startswith('"') or "\n" in alternate:  # as objects/info/alternates has to have it
+        alternate = '"' + alternate.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    (borrowed / "objects" / "info" / "alternates").write_text(
+        alternate + "\n", encoding="utf-8", errors="surrogateescape"
+    )
+    form = repository.run("rev-parse", "--show-object-format", git_dir=repository.source).decode().strip()
+    if form != "sha1":
+        settings = (
+            f"[core]\n\trepositoryformatversion = 1\n\tbare = true\n[extensions]\n\tobjectFormat = {form}\n"
+        )
+    else:
+        settings = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
+    (borrowed / "config").write_text(settings, encoding="ascii")
+    if (common / "shallow").exists():
+        (borrowed / "shallow").write_bytes((common / "shallow").read_bytes())
 
 
 def _find_git_dir(path: Path) -> Path:
-    for candidate in (path / ".git", path):
-        if candidate.is_file():  # a linked work tree or a submodule: the file names the folder
-            named = candidate.read_text("utf-8", "replace").removeprefix("gitdir:").strip()
-            candidate = (candidate.parent / named).resolve()
-        if (candidate / "HEAD").exists() and (
-            (candidate / "objects").is_dir() or (candidate / "commondir").exists()
-        ):
-            return candidate.resolve()
+    try:
+        for candidate in (path / ".git", path):
+            if candidate.is_file():  # a linked work tree or a submodule: the file names the folder
+                named = candidate.read_bytes()[:4096].decode("utf-8", "replace")
+                named = named.removeprefix("gitdir:").strip()
+                candidate = (candidate.parent / named).resolve()
+            has_objects = (candidate / "objects").is_dir() or (candidate / "commondir").exists()
+            if (candidate / "HEAD").exists() and has_objects:
+                return candidate.resolve()
+    except (OSError, ValueError):  # a name too long, a NUL in it: no repository either
+        pass
     raise RepositoryError(f"{path} is no git repository: give a clone, a bare repository or an https URL")
 
 

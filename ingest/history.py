@@ -8,7 +8,7 @@ from typing import Literal
 
 from ingest.git import Repository
 from ingest.records import CommitHead, Link
-from ingest.subjects import Subject, parse_subject
+from ingest.subjects import Subject, bare_title, parse_subject
 
 Outcome = Literal["card", "duplicate", "no-number"]
 
@@ -49,7 +49,7 @@ class CommitIndex:
 
     def __init__(self, commits: Iterable[WalkedCommit]) -> None:
         self._numbers: dict[str, int] = {}
-        self._short: dict[str, str] = {}
+        self._short: dict[str, list[str]] = {}
         self._titles: dict[str, list[tuple[int, int]]] = {}  # title -> (place in the walk, number)
         self._places: dict[str, int] = {}
         for place, commit in enumerate(commits):
@@ -57,8 +57,8 @@ class CommitIndex:
             if number is not None:
                 self._places[commit.head.sha] = place
                 self._numbers[commit.head.sha] = number
-                self._short.setdefault(commit.head.sha[:7], commit.head.sha)
-                self._titles.setdefault(commit.subject.title, []).append((place, number))
+                self._short.setdefault(commit.head.sha[:7], []).append(commit.head.sha)
+                self._titles.setdefault(bare_title(commit.subject.title), []).append((place, number))
 
     def resolve_all(self, repo: str, commit: WalkedCommit) -> tuple[Link, ...]:
         """A commit's links with full targets: `owner/name#N`, or `commit:SHA` for a commit without a number."""
@@ -71,11 +71,11 @@ class CommitIndex:
     def _resolve(self, repo: str, link: Link, place: int) -> Link | None:
         scheme, _, name = link.target.partition(":")
         if scheme == "commit":
-            full = name if name in self._numbers else self._short.get(name[:7], "")
-            return Link(link.kind, f"{repo}#{self._numbers[full]}") if full.startswith(name) else link
+            fitting = [sha for sha in self._short.get(name[:7], []) if sha.startswith(name)]
+            return Link(link.kind, f"{repo}#{self._numbers[fitting[0]]}") if len(fitting) == 1 else link
         if (
             scheme == "title"
         ):  # the last change of this title before the one that names it; None if there is none
-            earlier = [number for at, number in self._titles.get(name, []) if at < place]
+            earlier = [number for at, number in self._titles.get(bare_title(name), []) if at < place]
             return Link(link.kind, f"{repo}#{earlier[-1]}") if earlier else None
         return Link(link.kind, f"{repo}{link.target}" if link.target.startswith("#") else link.target)

@@ -59,6 +59,12 @@ def stream_commits(repository: Repository, shas: Sequence[str]) -> Iterator[RawC
     Raises:
         GitFailed: git died for another reason than an unreadable object.
     """
+    cut = repository.shallow() & set(shas)
+    if cut:
+        whole = stream_commits(repository, [sha for sha in shas if sha not in cut])
+        for sha in shas:
+            yield RawCommit(sha, (), "its parent is not in this shallow clone") if sha in cut else next(whole)
+        return
     position = 0
     while position < len(shas):
         problem: str | None = None

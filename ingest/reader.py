@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from ingest.diffs import parse_hunks
@@ -85,10 +84,7 @@ def read_pull_requests(
     heads = {c.head.sha: c for c in commits}
     shards = max(1, workers or os.cpu_count() or 1)
     context = multiprocessing.get_context("spawn")
-    pools = [
-        ProcessPoolExecutor(1, context, _start_worker, (repository.git_dir, repository.attributes, digest))
-        for _ in range(shards)
-    ]
+    pools = [ProcessPoolExecutor(1, context, _start_worker, (repository, digest)) for _ in range(shards)]
     waiting: deque[tuple[list[RawCommit], list[Future[list[_FileResult[T]]]]]] = deque()
     try:
         for batch in _batches(stream_commits(repository, [c.head.sha for c in commits])):
@@ -177,9 +173,9 @@ _tracker: SymbolTracker | None = None
 _digest: Digest[object] | None = None
 
 
-def _start_worker(git_dir: Path, attributes: Path, digest: Digest[object]) -> None:
+def _start_worker(repository: Repository, digest: Digest[object]) -> None:
     global _tracker, _digest
-    _tracker = SymbolTracker(Repository(git_dir, attributes))
+    _tracker = SymbolTracker(repository)
     _digest = digest
 
 

@@ -11,12 +11,15 @@ from dataclasses import dataclass
 
 from ingest.records import CommitHead, FileGroup, Link, LinkKind, PrKind
 
-# "… (#12)", "… (#12) (#34)", with full-width brackets or a full stop after them as people type them
-_TRAILING = re.compile(r"((?:\s*[(（]#\d{1,7}[)）])+)\s*[.。…]*\s*$")
+# one "(#12)" at the end of a subject, with full-width brackets as people type them
+_TRAILING = re.compile(r"[(（]#(\d{1,7})[)）]$")
 _MERGE = re.compile(r"^(?:merge pull request|merging pr|merge pr)\s+#(\d{1,7})\b", re.IGNORECASE)
 _NUMBER = re.compile(r"#(\d{1,7})\b")
 # "[TRTLLM-123][feat] …", "[nvbugs/5234][fix] …", "[https://nvbugs/5234]", "[None][chore]"
-_TICKET = re.compile(r"^(?:[A-Z][A-Z0-9]+-\d+|(?:https?://)?nvbugs?(?:pro)?/\d+|None)$", re.IGNORECASE)
+_TICKET = re.compile(
+    r"^(?:[A-Z][A-Z0-9]+-\d+|(?:https?://)?nvbugs?(?:pro)?(?:\.nvidia\.com)?/(?:bug/)?\d+|None)$",
+    re.IGNORECASE,
+)
 _BRACKETS = re.compile(r"^\s*\[([^\][]{1,80})\]")
 _CONVENTIONAL = re.compile(r"^\s*([A-Za-z]+)(?:\([^)]{0,60}\))?!?:\s")
 
@@ -28,7 +31,7 @@ _REVERT_COMMIT = re.compile(r"^this reverts commit ([0-9a-f]{7,40})\b", re.I | r
 _REAPPLY_COMMIT = re.compile(r"^this reapplies commit ([0-9a-f]{7,40})\b", re.I | re.M)
 _PICKED = re.compile(r"^\(cherry picked from commit ([0-9a-f]{7,40})\)", re.I | re.M)
 _FOLLOWS = re.compile(
-    r"\bfollow[- ]?(?:up|on|ing)s?\b(?:\s+(?:pr|patch|fix|work|change|commit))?\s*(?:[:(]|to|of|for|from|on|after)?\s*(?:the\s+)?(?:pr\s+)?\(?"
+    r"\bfollow[- ]?(?:up|on|ing)s?\b(?:\s{1,3}(?:pr|patch|fix|work|change|commit))?\s{0,3}(?:[:(]|to|of|for|from|on|after)?\s{0,3}(?:the\s{1,3})?(?:pr\s{1,3})?\(?"
     + _REF,
     re.I,
 )
@@ -98,11 +101,20 @@ def _number(subject: str, body: str) -> tuple[int | None, str, tuple[int, ...]]:
         # GitHub puts the title of the pull request below the merge subject
         title = next((line.strip() for line in body.splitlines() if line.strip()), subject)
         return int(merge[1]), title, ()
-    if trailing := _TRAILING.search(subject):
-        numbers = [int(n) for n in _NUMBER.findall(trailing[1])]
-        title = subject[: trailing.start()].strip()
+    title, numbers = _peel_numbers(subject)
+    if numbers:
         return numbers[-1], title or subject, tuple(numbers[:-1])
     return None, subject, ()
+
+
+def _peel_numbers(text: str) -> tuple[str, list[int]]:
+    """A text without the numbers at its end, `… (#12) (#34)`, and those numbers in order."""
+    numbers: list[int] = []
+    rest = text.rstrip()
+    while match := _TRAILING.search(rest.rstrip(" .。…")[-12:]):
+        numbers.insert(0, int(match[1]))
+        rest = rest.rstrip(" .。…")[: -len(match[0])].rstrip()
+    return (rest if numbers else text), numbers
 
 
 def _leading_tags(title: str) -> list[str]:
@@ -122,40 +134,63 @@ def _links(title: str, body: str, number: int | None, earlier: tuple[int, ...]) 
 
 _RELAND = re.compile(r"\b(?:re-?land(?:ed|ing)?|re-?appl(?:y|ies)|re-?revert)\b", re.I)
 _REVERT = re.compile(r"(?:partial(?:ly)?\s+)?revert", re.I)
+_REVERTED = re.compile(r"(?:partial(?:ly)?\s+)?revert(?:s|ed|ing)?:?\s+[\"“](.*)[\"”]$", re.I)
 _QUOTED = re.compile(r"[\"“](.+)[\"”]")
 
 
 def _title_links(title: str, earlier: tuple[int, ...]) -> list[Link]:
     """Relations that a title states by its first verb and the numbers in it, or the title it quotes."""
     plain = _untagged(title)
-    targets = [f"#{n}" for n in _NUMBER.findall(title)]
     before = [f"#{n}" for n in earlier]
     if _RELAND.search(title):
-        named = targets or [f"title:{_reland_title(title)}"]
-        return [Link("relands", target) for target in (*named, *before)]
+        return [Link("relands", target) for target in (*_relanded(title), *before)]
     if _REVERT.match(plain) or "[revert]" in title.lower():
-        quoted = _QUOTED.search(plain)
-        named = targets[-1:] or ([f"title:{quoted[1].strip()}"] if quoted else [])
-        links = [Link("reverts", target) for target in named]
-        if len(re.findall(r"\brevert\b", plain, re.I)) >= 2:
-            # Revert "Revert "… (#1)" (#2)": what the first revert took away is back
-            links += [Link("relands", target) for target in targets[:-1]]
-        return links + [Link("reverts", target) for target in before]
+        if before:
+            return [Link("reverts", target) for target in before]
+        return _reverted(plain)
     if re.search(r"cherry[- ]?pick|\bbackport\b", title, re.I):
-        return [Link("cherry-picks", target) for target in (*targets, *before)]
+        return [Link("cherry-picks", target) for target in (*_all_numbers(title), *before)]
     return [Link("cherry-picks", target) for target in before]
+
+
+def _reverted(plain: str) -> list[Link]:
+    """What a revert takes away, and what it brings back where it takes away a revert, layer by layer."""
+    links: list[Link] = []
+    kinds: tuple[LinkKind, LinkKind] = ("reverts", "relands")
+    text = plain
+    while quoted := _REVERTED.match(text):
+        title, numbers = _peel_numbers(quoted[1].strip())
+        links.append(Link(kinds[len(links) % 2], f"#{numbers[-1]}" if numbers else f"title:{title}"))
+        text = title
+    if links or re.search(r"[\"“]", plain):  # an opening quote alone: the title was cut off
+        return links
+    return [Link("reverts", target) for target in _all_numbers(plain)]
+
+
+def _relanded(title: str) -> list[str]:
+    """Targets of a reland: the quoted change, the numbers it names, or its own title without the word."""
+    quoted = _QUOTED.search(title)
+    if quoted:
+        inner, numbers = _peel_numbers(quoted[1].strip())
+        return [f"#{numbers[-1]}" if numbers else f"title:{inner}"]
+    named = _all_numbers(title)
+    if named:
+        return named
+    own = re.sub(r"[\[(]\s*re-?(?:land|apply)\w*\s*[\])]", "", title, flags=re.I).strip()
+    return [f"title:{re.sub(r'^re-?(?:land|apply)[a-z]*[ :]*', '', _untagged(own), flags=re.I).strip()}"]
+
+
+def _all_numbers(text: str) -> list[str]:
+    return [f"#{n}" for n in _NUMBER.findall(text)]
+
+
+def bare_title(title: str) -> str:
+    """A title without its tags and in lower case, by which changes of the same title are found."""
+    return _untagged(title).lower()
 
 
 def _untagged(title: str) -> str:
     return re.sub(r"^(?:\s*\[[^\][]*\])*\s*", "", title)
-
-
-def _reland_title(title: str) -> str:
-    """The title of what a reland brings back: the quoted one, or its own without the word."""
-    quoted = _QUOTED.search(title)
-    if quoted:
-        return quoted[1].strip()
-    return re.sub(r"^\s*(?:\[\s*re-?\w+\s*\]|re-?\w+)\s*:?\s*", "", title, flags=re.I).strip()
 
 
 def _body_links(body: str) -> list[Link]:
