@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -91,6 +92,13 @@ class Repository:
         config += [f"core.attributesFile={self.attributes}", "safe.directory=*"]
         flags = [part for item in config for part in ("-c", item)]
         return ["git", "--no-pager", *flags, f"--git-dir={git_dir or self.git_dir}", *args]
+
+    def is_there(self) -> bool:
+        """Whether the source still is where it was opened."""
+        borrowed = (
+            (self.git_dir / "objects" / "info" / "alternates").read_text("utf-8", "surrogateescape").strip()
+        )
+        return self.source.is_dir() and (borrowed.startswith('"') or Path(borrowed).is_dir())
 
     def shallow(self) -> frozenset[str]:
         """Commits whose parents a shallow clone left out."""
@@ -238,8 +246,13 @@ def mirror(url: str, folder: Path) -> None:
         argv = [*base, "clone", "--quiet", "--bare", "--no-tags", "--", url, str(partial)]
     done = subprocess.run(argv, capture_output=True, env=_environment(), check=False)
     if done.returncode != 0:
+        if partial is not None:
+            shutil.rmtree(partial, ignore_errors=True)
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise RepositoryError(f"can't read {url}: {said[-1] if said else 'git failed'}")
+        reason = next(
+            (line for line in said if line.startswith("fatal:")), said[-1] if said else "git failed"
+        )
+        raise RepositoryError(f"can't read {url}: {reason}")
     if partial is not None:  # a killed clone must not look like a finished one
         partial.rename(folder)
 

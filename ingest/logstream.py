@@ -76,6 +76,8 @@ def stream_commits(repository: Repository, shas: Sequence[str]) -> Iterator[RawC
             position += 1
         if problem is None:
             return
+        if not repository.is_there():
+            raise GitFailed(f"{repository.source} has gone while it was read", problem)
         # One object was unreadable. A second process that reads trees only tells which commits are
         # damaged, so that a clone that lacks many objects does not cost a restart for each of them.
         damaged = _damaged(repository, shas[position:])

@@ -38,6 +38,12 @@ _DEFINITIONS: dict[str, tuple[str, ...]] = {
     ),
 }
 _DEFINITIONS["cuda"] = _DEFINITIONS["cpp"]
+# what stands before a definition and belongs to it: decorators, template parameters
+_WRAPPERS = {
+    "python": ("decorated_definition",),
+    "cpp": ("template_declaration",),
+    "cuda": ("template_declaration",),
+}
 _KINDS = {
     "class_definition": "class", "class_specifier": "class", "struct_specifier": "struct", "struct_item": "struct",
     "enum_specifier": "enum", "enum_item": "enum", "namespace_definition": "namespace", "mod_item": "module",
@@ -80,7 +86,7 @@ def _parser(name: str) -> tree_sitter.Parser:
 
 @cache
 def _query(name: str) -> tree_sitter.Query:
-    nodes = [*_DEFINITIONS[name], *(["decorated_definition"] if name == "python" else [])]
+    nodes = [*_DEFINITIONS[name], *_WRAPPERS.get(name, ())]
     return tree_sitter.Query(
         _language(name), "[" + " ".join(f"({n})" for n in nodes) + "] @definition (ERROR) @error"
     )
@@ -98,8 +104,16 @@ def definitions_in(language: str, tree: tree_sitter.Tree, first: int, last: int)
     cursor.set_point_range((first, 0), (last + 1, 0))
     captures = cursor.captures(tree.root_node)
     errors = [n for n in captures.get("error", []) if n.start_point[0] <= last and n.end_point[0] >= first]
-    nodes = sorted(captures.get("definition", []), key=lambda n: (n.start_byte, -n.end_byte))
-    return Region(tuple(_qualify(nodes, first, last)), not errors)
+    found = captures.get("definition", [])
+    kinds = frozenset(_DEFINITIONS[language])
+    # a change in a wrapper alone does not reach the definition in it
+    found = [
+        *found,
+        *(inner for n in found if n.type not in kinds for inner in n.children if inner.type in kinds),
+    ]
+    nodes = {(n.start_byte, n.end_byte, n.type): n for n in found}
+    ordered = sorted(nodes.values(), key=lambda n: (n.start_byte, -n.end_byte, n.type in kinds))
+    return Region(tuple(_qualify(ordered, first, last)), not errors)
 
 
 def _qualify(nodes: Sequence[tree_sitter.Node], first: int, last: int) -> list[Definition]:
@@ -107,6 +121,11 @@ def _qualify(nodes: Sequence[tree_sitter.Node], first: int, last: int) -> list[D
     stack: list[tuple[int, str, str]] = []  # end byte, qualified name, kind
     decorated: tuple[int, int, bool] | None = None  # end byte, first row, is a kernel
     for node in nodes:
+        if node.type == "template_declaration":
+            # nested templates keep the first row of the outermost
+            outer = decorated is not None and decorated[0] == node.end_byte
+            decorated = (node.end_byte, decorated[1] if outer and decorated else node.start_point[0], False)
+            continue
         if node.type == "decorated_definition":
             head = b" ".join(c.text or b"" for c in node.children if c.type == "decorator")
             decorated = (node.end_byte, node.start_point[0], any(word in head for word in _KERNEL_DECORATOR))

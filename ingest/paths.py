@@ -16,34 +16,34 @@ _LANGUAGES = {
 _GROUPS: tuple[tuple[FileGroup, re.Pattern[str]], ...] = (
     ("ci", re.compile(r"^\.(github|buildkite|gitlab|circleci|azure)|^scripts/ci/|^ci/|(^|/)jenkins|codeowners$|"
                       r"^\.pre-commit|(^|/)\.?codespell|^\.?mergify|^\.claude/|^\.cursor/|^\.codex/")),
-    ("docs", re.compile(r"(^|/)(docs?|cookbook|blogs?)/|\.(md|mdx|rst|ipynb)$|(^|/)(license|notice|changelog|authors)[^/]*$|"
+    ("docs", re.compile(r"(^|/)(docs?|cookbook|blogs?)/|^examples?/.*\.(py|sh|cpp|rs)$|\.(md|mdx|rst|ipynb)$|(^|/)(license|notice|changelog|authors)[^/]*$|"
                         r"\.(png|jpe?g|gif|svg|webp)$")),
     ("benchmark", re.compile(r"(^|/)(bench|benchmarks?|benchmarking)/|(^|/)bench_[^/]*$|(^|/)benchmark_[^/]*$")),
     ("test", re.compile(r"(^|/)(tests?|testing|unit_?tests?)/|(^|/)test_[^/]*$|_test\.(py|cc|cpp|cu|rs)$|(^|/)conftest\.py$")),
     ("build", re.compile(r"(^|/)(dockerfile[^/]*|docker|makefile|cmakelists\.txt|cmake|setup\.(py|cfg)|build\.rs)(/|$)|"
                          r"\.cmake$|\.dockerfile$|(^|/)requirements[^/]*(/|\.txt$|\.in$)|(^|/)(pyproject|cargo)[^/]*\.(toml|lock)$|"
                          r"(^|/)(poetry|uv)\.lock$|package(-lock)?\.json$|(^|/)\.(gitmodules|gitignore|gitattributes|dockerignore)$|^3rdparty/")),
-    ("config", re.compile(r"(^|/)configs?/[^/]*\.(json|ya?ml|toml|csv)$|\.(json|ya?ml|toml|ini|cfg|csv|jinja)$|/configs/e=")),
+    ("config", re.compile(r"(^|/)configs?/[^/]*\.(json|ya?ml|toml|csv)$|\.(json|ya?ml|toml|ini|cfg|csv|jinja|pbtxt)$|/configs/e=")),
     ("kernel", re.compile(r"\.(cu|cuh|hip)$|(^|/)(sgl-kernel|jit_kernel|csrc|cpp/kernels|kernels|triton_kernels|triton_ops)/|"
-                          r"_kernels?\.(py|cpp|h)$|(^|/)(fused_)?[a-z0-9_]*triton[a-z0-9_]*\.py$")),
+                          r"(_|/)kernels?\.(py|cpp|h)$|(^|/)layers/.*/ops/|(^|/)(fused_)?[a-z0-9_]*triton[a-z0-9_]*\.py$")),
 )  # fmt: skip
 
 # area -> files every model or every request runs through: a change here reaches beyond the family it was made for
 _SHARED: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("server arguments", re.compile(r"(^|/)(server_args|arg_utils|llm_args|cli_args|environ|envs)\.py$")),
-    ("model configuration", re.compile(r"(^|/)(model_config|config)\.py$|(^|/)vllm/config/|hf_transformers|transformers_utils/config")),
+    ("model configuration", re.compile(r"(^|/)(model_config|config)\.py$|(^|/)vllm/config/|hf_transformers|transformers_utils/config(\.py|_)")),
     ("model loading", re.compile(r"(^|/)(model_loader|weight_utils|loader|checkpoint_loader|modeling_utils)(\.py|/)")),
-    ("model registry", re.compile(r"(^|/)models/(registry|__init__)\.py$|(^|/)modeling_auto\.py$")),
+    ("model registry", re.compile(r"(model_executor|srt|_torch)/models/(registry|__init__)\.py$|(^|/)modeling_auto\.py$")),
     ("scheduler", re.compile(r"(^|/)(scheduler|schedule_batch|schedule_policy|sched|tp_worker|py_executor|scheduler_[a-z_]+)(\.py|/)")),
     ("attention backend", re.compile(r"(^|/)(attention|attention_backend|attn_backend)[a-z_]*(/|\.py$)|(^|/)radix_attention\.py$|(^|/)v1/attention/")),
-    ("memory cache", re.compile(r"(^|/)(mem_cache|kv_cache[a-z_]*|block_manager|core/block|radix_cache|memory_pool|resource_manager)(\.py|/)")),
+    ("memory cache", re.compile(r"(^|/)(mem_cache|kv_?cache[a-z_]*|block_manager|block_pool|core/block|radix_cache|memory_pool|resource_manager)(\.(py|cpp|h)|/)")),
     ("model runner", re.compile(r"(^|/)(model_runner|gpu_model_runner|forward_batch_info|model_engine|gpu_worker|input_batch)[a-z_]*\.py$")),
     ("CUDA graph", re.compile(r"(^|/)[a-z_]*cuda_?graph[a-z_]*(\.py|/)|(^|/)piecewise[a-z_]*\.py$|(^|/)compilation/")),
     ("speculative decoding", re.compile(r"(^|/)(speculative|spec_decode|eagle)[a-z_]*(\.py|/)")),
     ("distributed communication", re.compile(r"(^|/)(distributed|communicator|communication_op|parallel_state|device_communicators)[a-z_]*(\.py|/)")),
     ("mixture of experts", re.compile(r"(^|/)(moe|fused_moe|fused_moe_triton|ep_moe)[a-z_]*(/|\.py$)|(^|/)fused_moe/")),
     ("quantization", re.compile(r"(^|/)quantization/")),
-    ("linear layers", re.compile(r"(^|/)layers/(linear|parameter|activation|layernorm|vocab_parallel_embedding|logits_processor)\.py$")),
+    ("linear layers", re.compile(r"(^|/)(layers|modules)/(linear|parameter|activation|layernorm|vocab_parallel_embedding|logits_processor)\.py$")),
     ("rotary embedding", re.compile(r"(^|/)rotary_embedding(\.py|/)")),
     ("sampling", re.compile(r"(^|/)(sampler|sampling|sampling_params|sample)[a-z_]*(\.py|/)")),
     ("chat template", re.compile(r"\.jinja$|(^|/)(chat_template|conversation|jinja_template_utils|template_manager)[a-z_]*\.py$")),
@@ -51,6 +51,9 @@ _SHARED: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("HTTP server", re.compile(r"(^|/)(http_server|api_server|serving_[a-z_]+|protocol|openai_server)\.py$")),
     ("parsers", re.compile(r"(^|/)(function_call|tool_parsers?|reasoning_parser|reasoning)[a-z_]*(/base|/abs|/core|/__init__|_parser\.py$|\.py$)")),
 )  # fmt: skip
+
+# a feature with schedulers and workers of its own
+_OWN_FEATURE = re.compile(r"(^|/)(kv_transfer|kv_offload|kv_connector)/")
 
 
 def language_of(path: str) -> str | None:
@@ -69,7 +72,7 @@ def group_of(path: str) -> FileGroup:
 
 def shared_area(path: str) -> str | None:
     """The engine-wide area a path belongs to, None for files of one model or one feature."""
-    if group_of(path) not in ("runtime", "kernel", "config"):
-        return None
     lowered = path.lower()
+    if group_of(path) not in ("runtime", "kernel") or _OWN_FEATURE.search(lowered):
+        return None
     return next((area for area, pattern in _SHARED if pattern.search(lowered)), None)

@@ -8,6 +8,7 @@ the hunks to it, proves the result by its blob name, and lets tree-sitter re-par
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -24,23 +25,30 @@ from ingest.records import RawEntry, Symbol, SymbolSource
 _KEPT_SOURCE = 6 << 20
 _LARGEST_SOURCE = 2 << 20
 _NO_BLOB = "0" * 40
+_COMMENT_RUN = 2000
+_COMMENTS = re.compile(rb"(?:[ \t]*#[^\n]*\n){%d}" % _COMMENT_RUN)
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One run of changed lines: 0-based row on the old side, lines taken out, lines put in (with newlines)."""
+    """One run of changed lines: 0-based first rows, lines taken out and lines put in, with newlines."""
 
     old_row: int
     new_row: int
-    removed: int
+    taken: tuple[bytes, ...]
     inserted: tuple[bytes, ...]
+
+    @property
+    def removed(self) -> int:
+        """How many lines are taken out."""
+        return len(self.taken)
 
 
 def edits_of(patch: bytes) -> list[Edit]:
     """The runs of changed lines of one file's patch, top to bottom."""
     edits: list[Edit] = []
     old = new = 0
-    taken = 0
+    taken: list[bytes] = []
     put: list[bytes] = []
     start = (0, 0)
     in_hunk = False
@@ -48,8 +56,8 @@ def edits_of(patch: bytes) -> list[Edit]:
     def close() -> None:
         nonlocal taken, put
         if taken or put:
-            edits.append(Edit(start[0], start[1], taken, tuple(put)))
-        taken, put = 0, []
+            edits.append(Edit(start[0], start[1], tuple(taken), tuple(put)))
+        taken, put = [], []
 
     last = b""
     for line in patch.split(b"\n"):
@@ -70,7 +78,7 @@ def edits_of(patch: bytes) -> list[Edit]:
         elif mark == b"-":
             if not taken and not put:
                 start = (old, new)
-            taken += 1
+            taken.append(line[1:] + b"\n")
             old += 1
         elif mark == b"\\":  # "No newline at end of file" speaks of the line above
             if last == b"+" and put:
@@ -105,7 +113,7 @@ class SymbolTracker:
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
-        self._kept: OrderedDict[str, _Version] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], _Version] = OrderedDict()
         self._kept_bytes = 0
         self._reader: subprocess.Popen[bytes] | None = None
 
@@ -138,54 +146,55 @@ class SymbolTracker:
         ):
             return (), "none"
         edits = edits_of(patch)
-        versions = self._versions(language, entry, edits)
+        was = language_of(entry.old_path) or language
+        versions = self._versions(language, was, entry, edits)
         if versions is None:
             return _from_sections(sections)
         old, new = versions
-        before = _touched(language, old, [(e.old_row, e.removed) for e in edits])
-        after = _touched(language, new, [(e.new_row, len(e.inserted)) for e in edits])
+        before = _touched(was, old, [(e.old_row, e.taken) for e in edits])
+        after = _touched(language, new, [(e.new_row, e.inserted) for e in edits])
         if before is None or after is None:
             return _from_sections(sections)
         return _compare(before, after), "tree-sitter"
 
     def _versions(
-        self, language: str, entry: RawEntry, edits: Sequence[Edit]
+        self, language: str, was: str, entry: RawEntry, edits: Sequence[Edit]
     ) -> tuple[tree_sitter.Tree | None, tree_sitter.Tree | None] | None:
         """Trees before and after the change; None as a whole when a version can't be had."""
         old: _Version | None = None
         if entry.old_blob != _NO_BLOB and entry.status != "added":
-            old = self._take(entry.old_blob)
+            old = self._take(was, entry.old_blob)
             if old is None:
                 source = self._read(entry.old_blob)
-                if source is None:
+                if source is None or _is_slow(source):
                     return None
-                old = _Version(source, parse(language, source))
+                old = _Version(source, parse(was, source))
         if entry.new_blob == _NO_BLOB or entry.status == "deleted":
             return (old.tree if old else None), None
         source = _apply(old.source if old else b"", edits)
         if _blob_name(source, len(entry.new_blob)) != entry.new_blob:
             read = self._read(entry.new_blob)  # a type change, or bytes a patch does not show
-            if read is None:
+            if read is None or _is_slow(read):
                 return None
             new = _Version(read, parse(language, read))
-        elif len(source) > _LARGEST_SOURCE:
+        elif len(source) > _LARGEST_SOURCE or _is_slow(source):
             return None
-        elif old is None:
+        elif old is None or was != language:
             new = _Version(source, parse(language, source))
         else:
             new = _Version(source, parse(language, source, _edited(old, edits)))
-        self._keep(entry.new_blob, new)
+        self._keep(language, entry.new_blob, new)
         return (old.tree if old else None), new.tree
 
-    def _take(self, blob: str) -> _Version | None:
-        version = self._kept.pop(blob, None)
+    def _take(self, language: str, blob: str) -> _Version | None:
+        version = self._kept.pop((language, blob), None)
         if version is not None:
             self._kept_bytes -= len(version.source)
         return version
 
-    def _keep(self, blob: str, version: _Version) -> None:
-        self._take(blob)
-        self._kept[blob] = version
+    def _keep(self, language: str, blob: str, version: _Version) -> None:
+        self._take(language, blob)
+        self._kept[language, blob] = version
         self._kept_bytes += len(version.source)
         while self._kept_bytes > _KEPT_SOURCE and len(self._kept) > 1:
             _, dropped = self._kept.popitem(last=False)
@@ -209,6 +218,11 @@ class SymbolTracker:
         except BrokenPipeError:  # git dies at a corrupt object; the next read starts another
             return None
         return source if len(source) == int(head[2]) <= _LARGEST_SOURCE else None
+
+
+def _is_slow(source: bytes) -> bool:
+    """Whether the Python grammar would take seconds: its time is quadratic in a run of comment lines."""
+    return source.count(b"#") > _COMMENT_RUN and _COMMENTS.search(source) is not None
 
 
 def _blob_name(source: bytes, hex_length: int) -> str:
@@ -270,34 +284,31 @@ class _Touched:
 
 
 def _touched(
-    language: str, tree: tree_sitter.Tree | None, runs: Sequence[tuple[int, int]]
+    language: str, tree: tree_sitter.Tree | None, runs: Sequence[tuple[int, Sequence[bytes]]]
 ) -> _Touched | None:
-    """Definitions a side's changed rows touch; None where a changed row lies in a part that did not parse."""
+    """Definitions a side's changed lines touch; None where a changed line lies in a part that did not parse."""
     result = _Touched({}, {})
     if tree is None:
         return result
-    for first, count in runs:
-        if count == 0:
+    for first, lines in runs:
+        if not lines:
             continue
-        last = first + count - 1
+        last = first + len(lines) - 1
         region = definitions_in(language, tree, first, last)
         if not region.parsed:
             return None
-        covered = first
+        # blank lines between definitions belong to none of them
+        rows = {first + i for i, line in enumerate(lines) if not line.isspace()}
         for definition in region.definitions:
             if first <= definition.header <= last:
                 result.headers.setdefault(definition.name, definition)
-        # rows of the run that no definition with a changed header accounts for
-        heads = [d for d in region.definitions if first <= d.header <= last]
-        rows = set(range(first, last + 1)) if count <= 4000 else {first, last}
-        for definition in heads:
-            rows.difference_update(range(max(covered, definition.first), min(last, definition.last) + 1))
+                rows.difference_update(range(max(first, definition.first), min(last, definition.last) + 1))
         others = [d for d in region.definitions if not first <= d.header <= last]
-        for row in rows:
-            inner = [d for d in others if d.first <= row <= d.last]
-            if inner:
-                innermost = max(inner, key=lambda d: (d.first, -d.last))
-                result.enclosing.setdefault(innermost.name, innermost)
+        for definition in sorted(others, key=lambda d: (d.first, -d.last), reverse=True):  # innermost first
+            inside = rows.intersection(range(max(first, definition.first), min(last, definition.last) + 1))
+            if inside:
+                rows -= inside
+                result.enclosing.setdefault(definition.name, definition)
     return result
 
 
@@ -336,6 +347,8 @@ def _from_sections(sections: Sequence[tuple[int, str]]) -> tuple[tuple[Symbol, .
 
 def _section_name(section: str) -> str | None:
     text = section.strip()
+    if text.startswith("template") and text.endswith(">"):
+        return None
     for word in ("class ", "struct ", "def ", "fn ", "impl ", "enum ", "trait "):
         if word in text:
             text = text.split(word, 1)[1]

@@ -393,13 +393,3 @@ def test_a_fault_that_is_no_missing_object_is_raised(repo):
         config.write("[broken\n")
     with pytest.raises(GitFailed, match="bad config"):
         repo.read(sha)
-
-
-def test_a_repository_that_went_away_is_raised(repo):
-    sha = repo.commit("add", {"a": b"1\n"})
-    with repo.open() as repository:
-        from ingest.logstream import stream_commits
-
-        (repo.git_dir / "HEAD").unlink()
-        with pytest.raises(GitFailed, match="not a git repository"):
-            list(stream_commits(repository, [sha]))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import ingest
 from ingest.errors import GitFailed, RepositoryError
 from ingest.git import is_url, mirror, open_repository
 from ingest.history import walk
@@ -37,9 +38,9 @@ FUNCTION = b"class A:\n    def f(self):\n" + b"".join(b"        x%d = %d\n" % (i
 
 def read(path: Path, cwd: Path | None = None, **env: str) -> str:
     clean = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
-    done = subprocess.run(
-        [sys.executable, "-c", READ, str(path)], cwd=cwd or path, env=clean | env, capture_output=True, check=False
-    )  # fmt: skip
+    clean["PYTHONPATH"] = str(Path(ingest.__file__).parents[1])
+    argv = [sys.executable, "-c", READ, str(path)]
+    done = subprocess.run(argv, cwd=cwd or path, env=clean | env, capture_output=True, check=False)
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
 
@@ -254,6 +255,12 @@ def test_reading_writes_nothing_into_the_repository(history):
     assert files() == before
 
 
+def test_reading_leaves_nothing_in_the_temporary_folder(history, tmp_path):
+    (tmp_path / "temporary").mkdir()
+    read(history.path, TMPDIR=str(tmp_path / "temporary"))
+    assert list((tmp_path / "temporary").iterdir()) == []
+
+
 def test_messages_in_another_encoding_are_read_as_text(repo):
     repo.git("config", "i18n.commitEncoding", "ISO-8859-1")
     repo.commit("Größe ändern (#1)\n\nÄußerst".encode("latin-1"), {"a": b"1\n"})
@@ -324,6 +331,29 @@ def test_a_work_tree_a_bare_folder_and_linked_work_trees_are_opened(history, tmp
             heads.append(repository.resolve("HEAD"))
             assert len(list(stream_commits(repository, [heads[-1]]))) == 1
     assert heads == [history.head()] * 2 + [history.blob("HEAD~1")] + [history.head()] * 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    [' "q"', "back\\slash", "new\nline", "#hash", "a:b", "修复", "tab\t", "=x", b"caf\xe9", "$HOME", '"'],
+)
+def test_a_repository_at_any_path_is_opened(make_repo, name):
+    repo = make_repo(os.fsdecode(name))
+    sha = repo.commit("Add (#1)", {"a": b"1\n"})
+    with repo.open() as repository:
+        assert [c.head.sha for c in walk(repository, "HEAD")] == [sha]
+        assert [len(c.files) for c in stream_commits(repository, [sha])] == [1]
+
+
+def test_a_repository_that_borrows_objects_is_opened(history, make_repo):
+    borrower = make_repo("borrower")
+    shutil.rmtree(borrower.path)
+    history.git("clone", "--quiet", "--shared", str(history.path), str(borrower.path))
+    sha = borrower.commit("Own (#20)", {"own": b"1\n"})
+    with borrower.open() as repository:
+        commits = walk(repository, sha)
+        streamed = list(stream_commits(repository, [c.head.sha for c in commits]))
+    assert (len(commits), [c.problem for c in streamed]) == (8, [None] * 8)
 
 
 def test_a_relative_path_is_opened(history):

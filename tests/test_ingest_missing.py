@@ -160,13 +160,13 @@ def test_a_clone_that_ends_early_does_not_show_its_oldest_commit_as_adding_every
     assert not any(f.patch for f in oldest.files)
 
 
-def test_git_ended_by_a_signal_is_raised(repo):
+@pytest.mark.parametrize("gone", [".git", ".git/objects"])
+def test_a_repository_that_goes_away_is_raised(repo, gone):
     shas = build(repo, 3)
     with repo.open() as repository:
-        stream = stream_commits(repository, shas)
-        shutil.rmtree(repo.git_dir / "objects")
+        shutil.rmtree(repo.path / gone)
         with pytest.raises(GitFailed):
-            list(stream)
+            list(stream_commits(repository, shas))
 
 
 def test_a_stream_that_is_closed_early_leaves_no_process(repo):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -168,13 +169,6 @@ def test_overloads_share_one_name(repo):
     )
 
 
-def test_an_overload_that_goes_leaves_its_function_changed_not_removed(repo):
-    stub = "@overload\ndef f(x: {0}) -> {0}: ...\n\n\n"
-    code = stub.format("int") + stub.format("str") + "def f(x):\n    return x\n"
-    symbols, _ = change(repo, "a.py", code, code.replace(stub.format("str"), ""))
-    assert [s[:3] for s in symbols] == [("f", "function", "changed")]
-
-
 CUDA = """\
 #include <cuda.h>
 
@@ -212,7 +206,7 @@ extern "C" __global__ void copy_kernel(float* dst) { dst[0] = 1; }
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("x[i] *= 2", "x[i] *= 3", [("scale_kernel", "kernel", "changed", 7, 10)]),
+        ("x[i] *= 2", "x[i] *= 3", [("scale_kernel", "kernel", "changed", 6, 10)]),
         ("int BLOCK>", "int BLOCK, bool FAST>", [("scale_kernel", "kernel", "changed", 6, 10)]),
         ("return x * x", "return x", [("square", "function", "changed", 12, 14)]),
         ("  int rows;", "  int rows, cols;", [("Params", "struct", "changed", 18, 21)]),
@@ -273,7 +267,7 @@ int lookup(float x) {
         ("{ return true; }", "{ return false; }", [("KVCacheManager.operator==", "method", "changed", 11, 11)]),
         ("  int mBlocks;", "  int mBlocks = 0;", [("KVCacheManager", "class", "changed", 4, 15)]),
         ("  release();", "  free();", [("KVCacheManager::~KVCacheManager", "function", "changed", 17, 19)]),
-        ("return *begin;", "return *end;", [("KVCacheManager::blocksOf", "function", "changed", 22, 24)]),
+        ("return *begin;", "return *end;", [("KVCacheManager::blocksOf", "function", "changed", 21, 24)]),
         ("kA, kB", "kA, kB, kC", [("Mode", "enum", "changed", 26, 26)]),
         ("return nullptr", "return 0", [("lookup", "function", "changed", 28, 28)]),
         ("  return 1;\n}\n", "  return 2;\n}\n", [("lookup", "function", "changed", 29, 31)]),
@@ -396,6 +390,13 @@ def test_a_file_of_more_than_two_megabytes_is_not_parsed(repo):
         ([("first", "function", "changed", 60002, 60002)], "hunk-header"),
         ([("last", "function", "changed", 60023, 60023)], "hunk-header"),
     ]
+
+
+def test_a_long_run_of_comments_is_read_in_time(repo):
+    first = repo.commit("add", {"a.py": b"def f():\n    return 1\n" + b"# a comment\n" * 8_000})
+    start = time.perf_counter()
+    trace(repo, [first])
+    assert time.perf_counter() - start < 1
 
 
 def test_a_file_that_shrinks_below_two_megabytes_is_parsed_from_then_on(repo):

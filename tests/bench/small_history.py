@@ -101,7 +101,7 @@ def gather_rotary_pairs(positions, cos_sin, out, BLOCK: tl.constexpr):
 _S = "python/sglang/srt"
 
 # (message, changes): content by path, None deletes, ("R", old) renames and keeps the content
-COMMITS: list[tuple[str, dict[str, str | bytes | None | tuple[str, str]]]] = [
+COMMITS: list[tuple[str, dict[str, str | bytes | tuple[str, str] | None]]] = [
     ("Initial commit", {"README.md": "An engine\n", f"{_S}/server_args.py": _ARGS,
                         f"{_S}/sampling/old_sampler.py": "def draw(logits):\n    return logits.argmax()\n"}),
     ("Support Ernie4.5 (#101)", {f"{_S}/models/ernie45.py": _MODEL.format(name="Ernie4_5_", extra="")}),
@@ -143,7 +143,7 @@ COMMITS: list[tuple[str, dict[str, str | bytes | None | tuple[str, str]]]] = [
 ]  # fmt: skip
 
 # another engine whose numbers are the same
-OTHER: list[tuple[str, dict[str, str | bytes | None | tuple[str, str]]]] = [
+OTHER: list[tuple[str, dict[str, str | bytes | tuple[str, str] | None]]] = [
     ("[Core] Prefix caching of block tables (#102)", {"vllm/v1/core/block_pool.py": "class BlockPool:\n    free = 0\n"}),
     ("[Model] Ernie4.5 (#103)", {"vllm/model_executor/models/ernie45.py": _MODEL.format(name="Ernie4_5_", extra="")}),
     ("[Bugfix] Block pool counts (#104)", {"vllm/v1/core/block_pool.py": "class BlockPool:\n    free = 1\n"}),
@@ -169,7 +169,7 @@ def _fillers(count: int) -> list[tuple[str, dict[str, str]]]:
     ]  # fmt: skip
 
 
-def _command(place: int, message: str, changes: dict[str, str | bytes | None | tuple[str, str]]) -> bytes:
+def _command(place: int, message: str, changes: dict[str, str | bytes | tuple[str, str] | None]) -> bytes:
     when = EPOCH + 3600 * place
     parts = [f"commit refs/heads/main\ncommitter A <a@example.com> {when} +0000\n".encode(), _data(message)]
     for path, content in changes.items():
