@@ -244,7 +244,9 @@ def mirror(url: str, folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
         argv = [*base, "clone", "--quiet", "--bare", "--no-tags", "--", url, str(partial)]
-    done = subprocess.run(argv, capture_output=True, env=_environment(), check=False)
+    # a private certificate authority is the user's to name
+    trusted = {k: os.environ[k] for k in ("GIT_SSL_CAINFO", "GIT_SSL_CAPATH") if k in os.environ}
+    done = subprocess.run(argv, capture_output=True, env=_environment() | trusted, check=False)
     if done.returncode != 0:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)

@@ -26,7 +26,7 @@ _KEPT_SOURCE = 6 << 20
 _LARGEST_SOURCE = 2 << 20
 _NO_BLOB = "0" * 40
 _COMMENT_RUN = 2000
-_COMMENTS = re.compile(rb"(?:[ \t]*#[^\n]*\n){%d}" % _COMMENT_RUN)
+_COMMENTS = re.compile(rb"(?:^[ \t]*#[^\n]*\n){%d}" % _COMMENT_RUN, re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,8 @@ def edits_of(patch: bytes) -> list[Edit]:
         elif mark == b"\\":  # "No newline at end of file" speaks of the line above
             if last == b"+" and put:
                 put[-1] = put[-1][:-1]
+            elif last == b"-" and taken:
+                taken[-1] = taken[-1][:-1]
         elif mark == b" ":
             close()
             old += 1

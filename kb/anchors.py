@@ -35,6 +35,8 @@ def resolve_anchor(anchor: Anchor, files: Sequence[ChangedFile]) -> Anchor:
         first, last = anchor.lines
         if first in lines and last in lines and first <= last:
             picked = [lines[n] for n in range(first, last + 1)]
+            if anchor.hunk and anchor.hunk != hunk.header:
+                raise AnchorError(f"{place}: these lines stand in {hunk.header}, not in {anchor.hunk}")
             if not any(changed for _, changed in picked):
                 raise AnchorError(f"{place}: none of these lines was changed")
             digest = hashlib.sha256("\n".join(text for text, _ in picked).encode()).hexdigest()

@@ -19,10 +19,10 @@ from ingest.history import CommitIndex, WalkedCommit, walk
 from ingest.reader import Problem, ReadPullRequest, read_pull_requests
 from kb.cards import Card, decode_card, encode_card
 from kb.chunks import FileDigest, digest_file
-from kb.distill import card_of, card_rows, chunk_rows, field_words, link_rows, utc
+from kb.distill import card_of, card_rows, chunk_rows, diff_words, field_words, link_rows, utc
 from kb.encoders.base import DEFAULT_ENCODER, Encoder, load_encoder
 from kb.families import Families, load_families
-from kb.starter import merge_prose
+from kb.starter import load_starter_cards, merge_prose
 from kb.store import LedgerRow, Store, StoreError
 from kb.tables import COMMITS, vectors_schema
 
@@ -178,12 +178,13 @@ def _plan(
         if row.sha not in walked and (held_number not in owner or row.committed_at <= owner[held_number][1]):
             owner[held_number] = (row.sha, row.committed_at)  # another revision brought it, earlier
 
-    new = [c for c in commits if c.head.sha not in ledger and utc(c.head.committed_at) >= options.since]
-    if options.limit:
-        numbered = [c.head.sha for c in new if c.subject.number is not None]
-        wanted = set(numbered[-options.limit :])
-        first = next((i for i, c in enumerate(new) if c.head.sha in wanted), len(new))
-        new = [c for c in new[first:] if c.head.sha in wanted or c.subject.number is None]
+    wanted = [c for c in commits if utc(c.head.committed_at) >= options.since]
+    if (
+        options.limit
+    ):  # counted over what the history has, so that a run that was killed goes on to the same end
+        places = [i for i, c in enumerate(wanted) if c.subject.number is not None]
+        wanted = wanted[places[-options.limit] :] if len(places) > options.limit else wanted
+    new = [c for c in wanted if c.head.sha not in ledger]
     plan = []
     for commit in new:
         number, sha = commit.subject.number, commit.head.sha
@@ -221,7 +222,9 @@ class _Writer:
         self._families = families
         self._encoder = encoder
         self._report = report
-        self._starter = set(store.ids_of_origin("starter"))
+        # not from the cards table: a killed run may have taken a card out of it
+        held = store.meta().get("starter") == "yes"
+        self._starter = {c.id: c for c in load_starter_cards()} if held else {}
 
     def write(
         self, number: int, part: Sequence[_Planned], reads: Sequence[ReadPullRequest[FileDigest]]
@@ -233,11 +236,12 @@ class _Writer:
             if p.supersedes
         ]
         for read in reads:
-            card = card_of(read, self._families)
+            diff = diff_words(read.digests, self._families)
+            card = card_of(read, diff, self._families)
             if card.id in self._starter:
-                card = merge_prose(card, self._stored(card.id))
+                card = merge_prose(card, self._starter[card.id])
                 replaced.append(card.id)
-            cards.append((card, field_words(card, (d.words for d in read.digests))))
+            cards.append((card, field_words(card, diff)))
             self._report.problems += read.problems
             self._report.files += len(card.files)
             self._report.fallbacks += sum(f.symbol_source == "hunk-header" for f in card.files)
@@ -250,9 +254,6 @@ class _Writer:
         self._store.append("cards", card_rows(cards, number))
         self._store.commit_batch(self._ledger_rows(number, part, reads))
         self._report.cards += len(cards)
-
-    def _stored(self, card_id: str) -> Card:
-        return decode_card(self._store.cards_by_id([card_id], ["card"])["card"][0].as_py())
 
     def _ledger_rows(
         self, number: int, part: Sequence[_Planned], reads: Iterable[ReadPullRequest[FileDigest]]
@@ -268,8 +269,8 @@ class _Writer:
                     "problem": problems.get(head.sha, ""), "batch": number,
                 }
             )  # fmt: skip
-            if p.supersedes:
-                rows.append({**rows[-1], "sha": p.supersedes, "outcome": "duplicate", "problem": ""})
+        superseded = self._store.ledger_rows(self._repo, [p.supersedes for p in part if p.supersedes])
+        rows += [{**row, "outcome": "duplicate"} for row in superseded]
         return pa.Table.from_pylist(rows, schema=COMMITS)
 
 

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 
 from ingest.records import ChangedFile, Hunk
 from kb.cards import Excerpt
-from kb.excerpts import best_window, group_weight
+from kb.excerpts import Window, best_window, group_weight
 from kb.words import capped, code_words, prose_words
 
 _CHUNK_CHARS = 4000
@@ -61,7 +61,7 @@ def digest_file(file: ChangedFile) -> FileDigest:
     path_words = prose_words(PurePosixPath(file.path).name)
     chunks: list[Chunk] = []
     file_words: list[str] = []
-    best: tuple[float, str, str] = (-1.0, "", "")
+    best = Window(-1.0, "", "")
     indexed = 0
     for hunk, text in pieces:
         lines = [line for line in text.split("\n") if line[:1] in ("+", "-")]
@@ -78,16 +78,16 @@ def digest_file(file: ChangedFile) -> FileDigest:
             )
         )
         if len(chunks) <= _CHUNKS_RANKED:
-            score, window = best_window(text)
-            if score > best[0]:
-                best = (score, hunk.partition(" @@")[0] + " @@", window)
+            window = best_window(text)
+            if window.score > best.score:
+                best = window
     weight = group_weight(file.group)
     return FileDigest(
         chunks=tuple(chunks),
         words=capped(file_words, _REPEATS, _DIFF_WORDS_A_FILE),
         lines_indexed=indexed,
-        excerpt=Excerpt(path=file.path, hunk=best[1], text=best[2]),
-        score=max(best[0], 0.01) * weight,
+        excerpt=Excerpt(path=file.path, hunk=best.hunk, text=best.text),
+        score=max(best.score, 0.01) * weight,
     )
 
 

@@ -27,17 +27,20 @@ def utc(moment: str) -> str:
     """A time in UTC, `2026-01-31T12:00:00Z`; what is no time stays as it is."""
     try:
         parsed = datetime.fromisoformat(moment)
-    except ValueError:
+        aware = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+        return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError):
         return moment
-    return (
-        (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC))
-        .astimezone(UTC)
-        .strftime("%Y-%m-%dT%H:%M:%SZ")
-    )
 
 
-def card_of(read: ReadPullRequest[FileDigest], families: Families) -> Card:
-    """The extracted card of a pull request."""
+def diff_words(digests: Iterable[FileDigest], families: Families) -> str:
+    """The diff field of a card: names of model classes first, so that the limit never cuts them off."""
+    words = [w for d in digests for w in d.words.split(" ") if w]
+    return capped([*families.class_words(words), *words], 4, _WORDS["diff"])
+
+
+def card_of(read: ReadPullRequest[FileDigest], diff: str, families: Families) -> Card:
+    """The extracted card of a pull request; `diff` is its diff field."""
     pull = read.pull
     files = tuple(
         CardFile(
@@ -51,7 +54,6 @@ def card_of(read: ReadPullRequest[FileDigest], families: Families) -> Card:
         )
         for f in pull.files
     )
-    words = {w for d in read.digests for w in d.words.split(" ")}
     best = heapq.nlargest(_EXCERPTS, (d for d in read.digests if d.excerpt), key=lambda d: d.score)
     return Card(
         id=pull.id,
@@ -64,12 +66,14 @@ def card_of(read: ReadPullRequest[FileDigest], families: Families) -> Card:
         merged_at=utc(pull.merged_at),
         additions=pull.added,
         deletions=pull.removed,
-        families=families.tag(pull.title, (p for f in files for p in (f.path, f.old_path) if p), words),
+        families=families.tag(
+            pull.title, (p for f in files for p in (f.path, f.old_path) if p), diff.split(" ")
+        ),
         tickets=pull.tickets,
         coverage=Coverage(
             state=pull.diff_state,
             lines_total=pull.added + pull.removed,
-            lines_indexed=sum(d.lines_indexed for d in read.digests[:]),
+            lines_indexed=sum(d.lines_indexed for d in read.digests),
             files_total=len(files),
         ),
         files=files,
@@ -93,12 +97,12 @@ def _symbols(files: Sequence[ChangedFile]) -> tuple[CardSymbol, ...]:
     return tuple(sorted(found, key=lambda s: order[s.change])[:_SYMBOLS])
 
 
-def field_words(card: Card, diff: Iterable[str]) -> dict[str, str]:
+def field_words(card: Card, diff: str) -> dict[str, str]:
     """The searched columns of a card.
 
     Args:
         card: the card.
-        diff: words of its diff, joined by blanks, file by file.
+        diff: its diff field, as `diff_words` makes it.
     """
     path_words = [w for p in card.paths() for w in (*prose_words(p.replace("/", " ")), *path_terms(p))]
     path_words += [f"+{term}" for f in card.files if f.status == "added" for term in path_terms(f.path)]
@@ -127,7 +131,7 @@ def field_words(card: Card, diff: Iterable[str]) -> dict[str, str]:
             [*new_definitions, *_name_words(introduced, new_names)], 2, _WORDS["introduced"]
         ),
         "changed_words": capped(_name_words(changed, old_names), 2, _WORDS["changed"]),
-        "diff_words": capped((w for part in diff for w in part.split(" ") if w), 4, _WORDS["diff"]),
+        "diff_words": diff,
         "description_words": capped(
             (w for part in prose for w in prose_words(part)), 3, _WORDS["description"]
         ),

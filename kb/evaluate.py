@@ -82,7 +82,7 @@ def read_queries(path: Path) -> list[JudgedQuery]:
         QueryFileError: missing, empty, or a line is not a question; the message names the line.
     """
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = path.read_bytes().decode("utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as exc:
         raise QueryFileError(f"can't read {path}: {exc}") from exc
     queries = []

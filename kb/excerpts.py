@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from ingest.records import FileGroup
 
@@ -23,10 +24,19 @@ _STRONG = re.compile(
     r"\b(?:def|class|fn|struct|__global__|triton\.jit|if|elif|assert|raise|return|add_argument|register|torch\.ops|"
     r"environ|getenv)\b"
 )
+_HEADER = re.compile(r"@@ .*? @@")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _GROUP_WEIGHT: dict[FileGroup, float] = {
     "runtime": 1.0, "kernel": 1.0, "build": 0.35, "config": 0.3, "benchmark": 0.3, "test": 0.3, "ci": 0.2, "docs": 0.2,
 }  # fmt: skip
+
+
+class Window(NamedTuple):
+    """Lines worth showing: how much they say, the header of the hunk they stand in, and their text."""
+
+    score: float
+    hunk: str
+    text: str
 
 
 def line_score(line: str) -> float:
@@ -37,8 +47,8 @@ def line_score(line: str) -> float:
     return score if line[0] == "+" else 0.7 * score
 
 
-def best_window(text: str, wanted: Mapping[str, float] | None = None) -> tuple[float, str]:
-    """The best run of at most 12 lines of a chunk, and its score.
+def best_window(text: str, wanted: Mapping[str, float] | None = None) -> Window:
+    """The best run of at most 12 lines of a chunk.
 
     Args:
         text: diff lines, hunk headers among them.
@@ -62,10 +72,13 @@ def best_window(text: str, wanted: Mapping[str, float] | None = None) -> tuple[f
                 start += 1
             if window > best[0] + 1e-9:
                 best = (window, start, i + 1)
-    return best[0], "\n".join(line[:240] for line in _trimmed(lines, best[1], best[2]))
+    start, end = _trimmed(lines, best[1], best[2])
+    head = next((lines[i] for i in range(start, -1, -1) if lines[i].startswith("@@")), "")
+    header = _HEADER.match(head)
+    return Window(best[0], header[0] if header else "", "\n".join(lines[start:end]))
 
 
-def _trimmed(lines: Sequence[str], start: int, end: int) -> Sequence[str]:
+def _trimmed(lines: Sequence[str], start: int, end: int) -> tuple[int, int]:
     """A window without blank lines at its ends; the first changed lines where nothing but noise is there."""
     if end == 0:
         start = next((i for i, line in enumerate(lines) if line[:1] in "+-"), 0)
@@ -75,7 +88,7 @@ def _trimmed(lines: Sequence[str], start: int, end: int) -> Sequence[str]:
         start += 1
     while end - 1 > start and not lines[end - 1].strip("+- \t"):
         end -= 1
-    return lines[start:end]
+    return start, end
 
 
 def _spans(lines: Sequence[str]) -> list[tuple[int, int]]:

@@ -151,6 +151,10 @@ class Families:
         found += self.mentioned(lowered.rsplit("/", 1)[-1].rsplit(".", 1)[0].replace("_", " "))
         return tuple(dict.fromkeys(found))
 
+    def class_words(self, words: Iterable[str]) -> list[str]:
+        """Those of some words that are names of model classes, each once."""
+        return [w for w in dict.fromkeys(words) if w in self._class_owner]
+
     def tag(self, title: str, paths: Iterable[str], words: Iterable[str]) -> tuple[str, ...]:
         """All families a pull request concerns, sorted.
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 def quoted(text: str) -> str:
     """A string literal of LanceDB's SQL: quotes doubled; NUL, which no literal can hold, taken out."""
-    return "'" + text.replace("\0", "").replace("'", "''") + "'"
+    clean = text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+    return "'" + clean.replace("'", "''") + "'"
 
 
 def _like(text: str) -> str:

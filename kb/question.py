@@ -18,7 +18,7 @@ _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9]*(?:[-_.][a-z0-9]+)*")
 _VARIABLE = re.compile(r"(?<!\w)[A-Z][A-Z0-9]*_[A-Z0-9_]+(?!\w)")
 # snake_case, CamelCase with two humps, Class.method, ns::name: names that only code has
 _SYMBOL = re.compile(
-    r"(?<![\w/.-])(?:[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)+|[A-Za-z0-9]*_\w+|[A-Z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+|[A-Z]{2,}[a-z]\w+)(?![\w/])"
+    r"(?<![\w/.-])(?:[A-Za-z_]\w*(?:(?:\.|::)[A-Za-z_]\w*)+|[A-Za-z0-9]*_\w+|[A-Z][a-z0-9]+[A-Z][A-Za-z0-9]*|[A-Z]{2,}[a-z]\w+)(?![\w/])"
 )
 _MOST_WORDS = 64
 
@@ -31,6 +31,7 @@ STOP_WORDS = frozenset(
     "nor other own through again".split()
 )
 
+_STOPPED = STOP_WORDS | {w for word in STOP_WORDS for w in prose_words(word)}
 # words that ask for a history and say nothing of what is in it
 _ASKING = frozenset(
     "history merged merge change made work show list pr pull request model support related family evolution".split()
@@ -111,7 +112,7 @@ def parse_question(text: str, families: Families) -> Question:
 
 
 def _content_words(text: str) -> tuple[str, ...]:
-    words = (w for w in prose_words(text) if w not in STOP_WORDS and not (w.isdigit() and len(w) > 4))
+    words = (w for w in prose_words(text) if w not in _STOPPED and not (w.isdigit() and len(w) > 4))
     return tuple(dict.fromkeys(words))[:_MOST_WORDS]
 
 

@@ -69,6 +69,6 @@ def take_references(text: str) -> tuple[list[Reference], str]:
             found.append(reference)
         return " " if repo or not name else f" {name} "
 
-    for pattern in (_URL, _NUMBERED, _WORDED):
+    for pattern in (_URL, _WORDED, _NUMBERED):
         text = pattern.sub(take, text)
     return found, text

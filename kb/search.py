@@ -336,9 +336,9 @@ class Searcher:
             card = cards[found.card_id]
             excerpts = list(card.excerpts)
             if found.candidate.chunk in texts:
-                path, hunk, text = texts[found.candidate.chunk]
-                _, window = best_window(text, worth)
-                chosen = Excerpt(path=path, hunk=hunk.partition(" @@")[0] + " @@", text=window)
+                path, text = texts[found.candidate.chunk]
+                window = best_window(text, worth)
+                chosen = Excerpt(path=path, hunk=window.hunk, text=window.text)
                 excerpts = [chosen, *(e for e in excerpts if e.path != path)]
             hits.append(Hit(rank, card, found.score, found.why, tuple(excerpts[:_EXCERPTS]), card.anchors))
         return tuple(hits), words

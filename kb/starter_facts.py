@@ -16,7 +16,7 @@ from kb.anchors import AnchorError, resolve_anchor
 from kb.cards import Card, CardSymbol, encode_card
 from kb.chunks import FileDigest, digest_file
 from kb.datafiles import data_file
-from kb.distill import card_of
+from kb.distill import card_of, diff_words
 from kb.families import Families, load_families
 from kb.starter import FACTS, WrittenCard, load_written
 
@@ -76,7 +76,7 @@ def _facts(
     report: FactsReport,
 ) -> Card:
     plain = ReadPullRequest(read.pull, tuple(d for _, d in read.digests), read.problems)
-    card = card_of(plain, families)
+    card = card_of(plain, diff_words(plain.digests, families), families)
     anchors = []
     for anchor in written.anchors:
         try:

@@ -85,7 +85,7 @@ class Store:
         """
         store = cls(uri, _connect(uri, must_exist=True))
         names = store._table_names()
-        if "meta" not in names:
+        if "meta" not in names or store._schema_of("meta") != SCHEMAS["meta"]:
             what = "is a LanceDB folder but no prlore knowledge base" if names else "holds no knowledge base"
             raise StoreError(f"{uri} {what}: fill one with `prlore ingest git` or name another with --kb")
         store._check_schema()
@@ -119,25 +119,41 @@ class Store:
             StoreError: the place holds something else, can't be written, or another process writes to it.
         """
         store = cls(uri, _connect(uri, must_exist=False))
-        store._lock = _lock_for_writing(uri)
         names = store._table_names()
-        if names and "meta" not in names and not names <= set(SCHEMAS):
+        readable = {name for name in names if store._schema_of(name) is not None}
+        ours = {name for name in readable & SCHEMAS.keys() if store._schema_of(name) == SCHEMAS[name]}
+        if (readable - ours - {"vectors"} or names - SCHEMAS.keys() - {"vectors"}) and "meta" not in ours:
             raise StoreError(
                 f"{uri} is a LanceDB folder but no prlore knowledge base: name another with --kb"
             )
-        if "meta" in names:
-            store._check_schema()
-            return store
+        store._lock = _lock_for_writing(uri)
+        try:
+            if "meta" in ours:
+                store._check_schema()
+            else:
+                store._make_tables(ours, meta)
+        except BaseException:
+            store.close()
+            raise
+        return store
+
+    def _schema_of(self, name: str) -> pa.Schema | None:
+        """A table's schema, None for a folder that a killed run left without one."""
+        try:
+            return self._database.open_table(name).schema
+        except (OSError, RuntimeError, ValueError):
+            return None
+
+    def _make_tables(self, held: set[str], meta: Mapping[str, str]) -> None:
         try:
             for name, schema in SCHEMAS.items():
-                if name != "meta" and name not in names:
-                    store._database.create_table(name, schema=schema, exist_ok=True)
+                if name != "meta" and name not in held:
+                    self._database.create_table(name, schema=schema, mode="overwrite")
             rows = {"schema": STORE_SCHEMA, **meta}  # last, since it makes the folder a store
             data = pa.table({"key": list(rows), "value": list(rows.values())}, schema=SCHEMAS["meta"])
-            store._database.create_table("meta", data=data)
-        except (OSError, RuntimeError) as exc:
-            raise StoreError(f"can't write {uri}: {_first_line(exc)}") from exc
-        return store
+            self._database.create_table("meta", data=data, mode="overwrite")
+        except (OSError, RuntimeError, ValueError) as exc:
+            raise StoreError(f"can't write {self.uri}: {_first_line(exc)}") from exc
 
     def _table_names(self) -> set[str]:
         try:
@@ -178,6 +194,15 @@ class Store:
             for sha, number, outcome, at, batch in zip(*(rows[c].to_pylist() for c in columns), strict=True)
         }
 
+    def ledger_rows(self, repo: str, shas: Sequence[str]) -> list[dict[str, Any]]:
+        """Whole ledger rows of some commits."""
+        if not shas:
+            return []
+        names = ", ".join(quoted(sha) for sha in shas)
+        where = f"repo = {quoted(repo)} AND sha IN ({names})"
+        rows: list[dict[str, Any]] = self._scan("commits", where, list(SCHEMAS["commits"].names)).to_pylist()
+        return rows
+
     def last_batch(self) -> int:
         """Number of the last committed batch, 0 in an empty store."""
         batches = self._scan("commits", None, ["batch"])["batch"]
@@ -206,6 +231,12 @@ class Store:
         keys = ["repo", "sha"]
         self._table("commits").merge_insert(
             keys
+        ).when_matched_update_all().when_not_matched_insert_all().execute(rows)
+
+    def replace_vectors(self, rows: pa.Table) -> None:
+        """Write vectors of cards anew, in one transaction."""
+        self._table("vectors").merge_insert(
+            "id"
         ).when_matched_update_all().when_not_matched_insert_all().execute(rows)
 
     def remove_cards(self, ids: Sequence[str]) -> None:
@@ -354,20 +385,20 @@ class Store:
         """Columns of cards by the `_rowid` that a scan gave, in no order."""
         return self._table("cards").take_row_ids(list(rows)).select(list(columns)).to_arrow()
 
-    def chunk_texts(self, rows: Sequence[int]) -> dict[int, tuple[str, str, str]]:
-        """(path, hunk, text) of chunks by the `_rowid` that a search gave."""
+    def chunk_texts(self, rows: Sequence[int]) -> dict[int, tuple[str, str]]:
+        """(path, text) of chunks by the `_rowid` that a search gave."""
         if not rows:
             return {}
         wanted = list(dict.fromkeys(rows))
         found = (
             self._table("chunks")
             .take_row_ids(wanted)
-            .select(["path", "hunk", "text"])
+            .select(["path", "text"])
             .with_row_id()
             .to_arrow()
             .to_pylist()
         )
-        return {r["_rowid"]: (r["path"], r["hunk"], r["text"]) for r in found}
+        return {r["_rowid"]: (r["path"], r["text"]) for r in found}
 
     def ids_of_origin(self, origin: str) -> list[str]:
         """Ids of the cards that came one way: `git` or `starter`."""

@@ -29,7 +29,7 @@ def ingest() -> None:
     "--limit",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Only the newest N pull requests that are not there yet.",
+    help="Only the newest N pull requests of the history.",
 )
 @click.option("--encoder", metavar="NAME", help="static (default), none, or a sentence-transformers model.")
 @click.option(

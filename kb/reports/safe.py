@@ -9,7 +9,8 @@ import unicodedata
 def plain(text: str) -> str:
     """Text that can't control a terminal: control and format characters (escapes, bidi marks) become blanks."""
     return "".join(
-        c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co") else " " for c in text
+        c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else " "
+        for c in text
     )
 
 
@@ -20,7 +21,11 @@ def one_line(text: str) -> str:
 
 def markdown_text(text: str) -> str:
     """Foreign text as inert Markdown on one line: no HTML, links, images, code, emphasis, headings or tables."""
-    return re.sub(r"([\\`*_\[\]<>#|!~&])", r"\\\1", one_line(text))
+    inert = re.sub(r"([\\`*_\[\]<>#|!~&])", r"\\\1", one_line(text))
+    # a bare address would become a link on GitHub
+    return re.sub(
+        r"(?i)\b(https?|ftp)://|\bwww\.", lambda m: f"{m[1]}\\://" if m[1] else f"{m[0][:-1]}\\.", inert
+    )
 
 
 def inline_code(text: str) -> str:
