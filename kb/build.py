@@ -22,8 +22,9 @@ from kb.chunks import FileDigest, digest_file
 from kb.distill import card_of, card_rows, chunk_rows, diff_words, field_words, link_rows, utc
 from kb.encoders.base import DEFAULT_ENCODER, Encoder, load_encoder
 from kb.families import Families, load_families
+from kb.location import StoreError
 from kb.starter import load_starter_cards, merge_prose
-from kb.store import LedgerRow, Store, StoreError
+from kb.store import LedgerRow, Store
 from kb.tables import COMMITS, vectors_schema
 
 _BATCH_COMMITS = 256

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 def quoted(text: str) -> str:
     """A string literal of LanceDB's SQL: quotes doubled; NUL, which no literal can hold, taken out."""
-    clean = text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+    clean = text.replace("\0", "").encode("utf-8", "surrogatepass").decode("utf-8", "replace")
     return "'" + clean.replace("'", "''") + "'"
 
 

@@ -6,6 +6,7 @@ Importing this module before lancedb is enough. A class of the client that is ca
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -53,6 +54,7 @@ def _load(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
+os.environ.setdefault("LANCE_LOG", "error")  # its warnings are for developers, our stderr is for users
 _finder = _Deferred()
 if "lancedb" not in sys.modules:
     sys.meta_path.insert(0, _finder)

@@ -197,7 +197,11 @@ class Searcher:
             if not reference.repo and where.repos:
                 ids = [i for i in ids if i.rpartition("#")[0] in where.repos]
             found += ids
-        return list(dict.fromkeys(found))
+        found = list(dict.fromkeys(found))
+        if where and found:
+            allowed = set(self._store.cards_by_id(found, ["id"], where)["id"].to_pylist())
+            found = [i for i in found if i in allowed]
+        return found
 
     def _searched(self, question: Question, counts: Mapping[str, int]) -> list[str]:
         """The words that are worth searching: known, and not in a third of all cards unless nothing else is left."""
@@ -292,6 +296,8 @@ class Searcher:
         self, question: Question, where: Filter, candidates: dict[str, _Candidate], limit: int
     ) -> list[_Ranked]:
         catalogue, weights = self._catalogue, self._weights.signals
+        # rows that a writer has not finished name cards that are not there yet
+        candidates = {i: c for i, c in candidates.items() if i in catalogue.row}
         wanted = frozenset(question.families)
         for card_id, candidate in candidates.items():
             tags = catalogue.families_of(card_id) if wanted else wanted

@@ -8,6 +8,7 @@ history, the prose joins the card that is read.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from kb.datafiles import data_file
 from kb.families import Families
 
 FACTS = "facts.jsonl"
+_ID = re.compile(r"[\w.-]+/[\w.-]+#[1-9]\d{0,6}")
 
 
 class StarterError(PrloreError):
@@ -59,8 +61,10 @@ def load_written(folder: Path | None = None) -> list[WrittenCard]:
         try:
             raw = yaml.load(path.read_bytes(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
             card = msgspec.convert(raw, type=WrittenCard)
-        except (yaml.YAMLError, msgspec.ValidationError) as exc:
+        except (OSError, yaml.YAMLError, msgspec.ValidationError) as exc:
             raise StarterError(f"{path}: {str(exc).splitlines()[0]}") from exc
+        if not _ID.fullmatch(card.id):
+            raise StarterError(f"{path}: {card.id!r} is no pull request: write owner/name#N")
         if card.id in cards:
             raise StarterError(f"{path}: {card.id} is described by another file as well")
         if path.stem != card.id.rpartition("#")[2]:
@@ -76,7 +80,7 @@ def load_starter_cards(folder: Path | None = None) -> list[Card]:
         StarterError: a file can't be read, or a card that has anchors has no facts.
     """
     folder = folder or data_file("cards")
-    facts = _load_facts(folder / FACTS)
+    facts = load_facts(folder / FACTS)
     cards = []
     for written in load_written(folder):
         fact = facts.get(written.id)
@@ -84,11 +88,24 @@ def load_starter_cards(folder: Path | None = None) -> list[Card]:
             raise StarterError(
                 f"no facts for {written.id}: run `prlore starter facts` with a history that has it"
             )
+        if fact is not None and [_place(a) for a in fact.anchors] != [_place(a) for a in written.anchors]:
+            raise StarterError(
+                f"anchors of {written.id} were edited: run `prlore starter facts` to prove them"
+            )
         cards.append(join(fact, written) if fact else without_diff(written))
     return sorted(cards, key=lambda c: c.id)
 
 
-def _load_facts(path: Path) -> dict[str, Card]:
+def _place(anchor: Anchor) -> tuple[str, str, tuple[int, int], str]:
+    return anchor.path, anchor.side, anchor.lines, anchor.says
+
+
+def load_facts(path: Path) -> dict[str, Card]:
+    """The facts of all embedded cards, by id.
+
+    Raises:
+        StarterError: the file is missing, or a line is no card.
+    """
     try:
         lines = path.read_bytes().splitlines()
     except OSError as exc:

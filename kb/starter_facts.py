@@ -18,7 +18,7 @@ from kb.chunks import FileDigest, digest_file
 from kb.datafiles import data_file
 from kb.distill import card_of, diff_words
 from kb.families import Families, load_families
-from kb.starter import FACTS, WrittenCard, load_written
+from kb.starter import FACTS, WrittenCard, load_facts, load_written
 
 _SYMBOLS = 80  # a shipped card names the first of them; a read history has all
 
@@ -49,9 +49,9 @@ def write_facts(histories: Mapping[str, Path], folder: Path | None = None) -> Fa
     report = FactsReport()
     families = load_families()
     cards: list[Card] = []
-    for repo, path in histories.items():
+    for repo, clone in histories.items():
         wanted = {int(w.id.rpartition("#")[2]): w for w in written if w.id.rpartition("#")[0] == repo}
-        with open_repository(path) as repository:
+        with open_repository(clone) as repository:
             commits = walk(repository, "HEAD")
             first: dict[int, WalkedCommit] = {}
             for commit in commits:
@@ -63,8 +63,10 @@ def write_facts(histories: Mapping[str, Path], folder: Path | None = None) -> Fa
             )
             cards += [_facts(read, wanted[read.pull.number], families, report) for read in reads]
         report.not_found += [f"{repo}#{n}" for n in wanted if n not in first]
-    lines = sorted(cards, key=lambda c: c.id)
-    (folder / FACTS).write_text("".join(encode_card(c) + "\n" for c in lines), encoding="utf-8")
+    path = folder / FACTS
+    kept = [c for c in load_facts(path).values() if c.repo not in histories] if path.exists() else []
+    lines = sorted([*cards, *kept], key=lambda c: c.id)
+    path.write_text("".join(encode_card(c) + "\n" for c in lines), encoding="utf-8")
     report.written = len(cards)
     return report
 

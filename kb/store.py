@@ -7,8 +7,6 @@ write. So a store is always what its ledger says.
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +14,6 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import platformdirs
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,22 +24,11 @@ from lancedb.index import FTS, Bitmap, BTree, LabelList
 from lancedb.query import MatchQuery, MultiMatchQuery
 # isort: on
 
-from ingest.errors import PrloreError
 from kb.filters import Filter, quoted
+from kb.location import StoreError, first_line, lock_for_writing
 from kb.tables import CARD_FIELDS, CHUNK_FIELD, ROW_TABLES, SCHEMAS, STORE_SCHEMA, vectors_schema
 
 _FTS_MEMORY_MIB = 256
-
-
-class StoreError(PrloreError):
-    """A knowledge base that can't be opened or is not one of ours."""
-
-
-def default_uri() -> str:
-    """`PRLORE_KB`, or the platform's user data folder."""
-    return os.environ.get("PRLORE_KB") or str(
-        Path(platformdirs.user_data_dir("prlore", appauthor=False)) / "kb"
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,15 +40,6 @@ class LedgerRow:
     outcome: str
     committed_at: str
     batch: int
-
-
-@dataclass(frozen=True, slots=True)
-class FtsHit:
-    """One row of a full-text search with its BM25 score."""
-
-    card_id: str
-    score: float
-    row: Mapping[str, Any]
 
 
 class Store:
@@ -126,7 +103,7 @@ class Store:
             raise StoreError(
                 f"{uri} is a LanceDB folder but no prlore knowledge base: name another with --kb"
             )
-        store._lock = _lock_for_writing(uri)
+        store._lock = lock_for_writing(uri)
         try:
             if "meta" in ours:
                 store._check_schema()
@@ -153,13 +130,13 @@ class Store:
             data = pa.table({"key": list(rows), "value": list(rows.values())}, schema=SCHEMAS["meta"])
             self._database.create_table("meta", data=data, mode="overwrite")
         except (OSError, RuntimeError, ValueError) as exc:
-            raise StoreError(f"can't write {self.uri}: {_first_line(exc)}") from exc
+            raise StoreError(f"can't write {self.uri}: {first_line(exc)}") from exc
 
     def _table_names(self) -> set[str]:
         try:
             return set(self._database.list_tables(limit=1000).tables)
         except (OSError, RuntimeError, ValueError) as exc:
-            raise StoreError(f"can't read {self.uri}: {_first_line(exc)}") from exc
+            raise StoreError(f"can't read {self.uri}: {first_line(exc)}") from exc
 
     def _table(self, name: str) -> Any:
         if name not in self._open:
@@ -479,25 +456,7 @@ def _connect(uri: str, *, must_exist: bool) -> Any:
     try:
         return lancedb.connect(uri)
     except (OSError, RuntimeError, ValueError) as exc:
-        raise StoreError(f"can't open {uri}: {_first_line(exc)}") from exc
-
-
-def _lock_for_writing(uri: str) -> IO[bytes] | None:
-    """Hold a folder's lock until this process ends, however it ends."""
-    if "://" in uri:
-        return None
-    folder = Path(uri).expanduser()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / "write.lock").open("ab")
-    except OSError as exc:
-        raise StoreError(f"can't write {uri}: {_first_line(exc)}") from exc
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
-        raise StoreError(f"another prlore is writing to {uri}: wait for it to end") from None
-    return lock
+        raise StoreError(f"can't open {uri}: {first_line(exc)}") from exc
 
 
 def _fts() -> FTS:
@@ -510,7 +469,3 @@ def _fts() -> FTS:
 
 def _slices(items: Sequence[str], size: int) -> Iterable[Sequence[str]]:
     return (items[i : i + size] for i in range(0, len(items), size))
-
-
-def _first_line(exc: Exception) -> str:
-    return (str(exc).strip().splitlines() or [type(exc).__name__])[0][:300]

@@ -13,8 +13,11 @@ from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*|_[A-Za-z0-9_]+")
-_PROSE = re.compile(r"[A-Za-z0-9_]+(?:[-.][A-Za-z0-9_]+)*|[\u3400-\u9fff\uf900-\ufaff]+")
-_PART = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*|[0-9]+[a-z]{0,2}(?![a-z])|[0-9]+")
+_PROSE = re.compile(r"[A-Za-z0-9_]+(?:[-.][A-Za-z0-9_]+)*")
+_PART = re.compile(
+    r"[A-Z]{2,}s(?![a-z])|[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*|[0-9]+[a-z]{0,2}(?![a-z])|[0-9]+"
+)
+_NO_PLURAL = frozenset(("bias", "alias", "canvas", "atlas", "pandas", "kudos", "always", "across"))
 _LONGEST = 64
 
 _cache: dict[str, tuple[str, ...]] = {}
@@ -25,7 +28,10 @@ def split_identifier(identifier: str) -> tuple[str, ...]:
     """Words of one identifier or compound: the whole first, then the parts."""
     known = _cache.get(identifier)
     if known is None:
-        parts = [_singular(p.lower()) for p in _PART.findall(identifier[:_LONGEST])]
+        found = _PART.findall(identifier[:_LONGEST])
+        parts = [
+            p[:-1].lower() if p[:-1].isupper() and p.endswith("s") else _singular(p.lower()) for p in found
+        ]
         known = tuple(parts) if len(parts) < 2 else ("".join(parts), *parts)
         if len(_cache) >= _CACHE_LIMIT:
             _cache.clear()
@@ -35,7 +41,7 @@ def split_identifier(identifier: str) -> tuple[str, ...]:
 
 def _singular(word: str) -> str:
     """`kernels` is `kernel`; words such as `bias`, `class` and `corpus` stay."""
-    if len(word) > 3 and word.endswith("s") and word[-2] not in "sui":
+    if len(word) > 3 and word.endswith("s") and word[-2] not in "sui" and word not in _NO_PLURAL:
         return word[:-1]
     return word
 

@@ -71,7 +71,7 @@ def main(args: list[str] | None = None) -> None:
         click.echo("prlore: interrupted", err=True)
         sys.exit(130)
     except click.ClickException as exc:
-        exc.show()
+        click.echo(f"prlore: {' '.join(exc.format_message().split())}", err=True)
         sys.exit(2)
     except BrokenPipeError:
         # the reader of our output has gone; a second flush at exit must not fail too

@@ -16,8 +16,8 @@ from kb.commands.options import json_option, kb_option
 def doctor(kb: str | None, as_json: bool) -> int:
     """Find what is missing on this machine and the command that mends it. Exit status 1 when something needed is."""
     from kb.doctor import run_checks
+    from kb.location import default_uri
     from kb.reports.safe import one_line
-    from kb.store import default_uri
 
     checks = run_checks(kb or default_uri())
     failed = any(c.state in ("missing", "broken") for c in checks)

@@ -49,8 +49,9 @@ def git(
 
     from ingest.git import open_repository
     from kb.build import Options, build
+    from kb.location import default_uri
     from kb.reports import build as report
-    from kb.store import Store, default_uri
+    from kb.store import Store
 
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
         raise UsageProblem(
@@ -78,8 +79,9 @@ def git(
 @json_option
 def starter(kb: str | None, as_json: bool) -> None:
     """Put the embedded cards of data/cards into the knowledge base."""
+    from kb.location import default_uri
     from kb.starter_build import add_starter
-    from kb.store import Store, default_uri
+    from kb.store import Store
 
     with Store.create(kb or default_uri(), {"created_by": f"prlore {_version()}"}) as store:
         result = add_starter(store)

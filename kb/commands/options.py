@@ -35,7 +35,8 @@ def json_option(command: F) -> F:
 
 def open_store(uri: str | None) -> Store:
     """Open the store of `--kb`; LanceDB is imported here and not before."""
-    from kb.store import Store, default_uri
+    from kb.location import default_uri
+    from kb.store import Store
 
     return Store.open(uri or default_uri())
 

@@ -9,7 +9,14 @@ from kb.commands.options import UsageProblem, kb_option, open_store
 
 @click.command("show")
 @click.argument("card", metavar="REPO#N")
-@click.option("--format", "form", type=click.Choice(["md", "json"]), default="md", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["md", "json"]),
+    default="md",
+    show_default=True,
+    help="Markdown or JSON.",
+)
 @kb_option
 def show(card: str, form: str, kb: str | None) -> None:
     """Show the dossier card of a pull request: sglang#18856, owner/name#N, or its URL."""

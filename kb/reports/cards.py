@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from kb.cards import Anchor, Card
-from kb.reports.safe import inline_code, markdown_text, one_line, plain
+from kb.reports.safe import inline_code, markdown_text, one_line, plain, prose_markdown
 
 
 def anchor_place(anchor: Anchor) -> str:
@@ -62,15 +62,15 @@ def _prose(card: Card) -> list[str]:
     lines: list[str] = []
     for title, text in (("Motivation", card.motivation), ("Key implementation", card.implementation)):
         if text:
-            lines += ["", f"## {title}", "", plain(text).strip()]
+            lines += ["", f"## {title}", "", prose_markdown(text)]
     for title, items in (
         ("Validation", card.validation),
         ("Risks", card.risks),
         ("Numbers", [f"{n.value} {n.unit}: {n.workload} ({n.where})" for n in card.numbers]),
-        ("Where to look", [f"{inline_code(anchor_place(a))}: {a.says}" for a in card.anchors]),
+        ("Where to look", [f"`{anchor_place(a).replace('`', ' ')}`: {a.says}" for a in card.anchors]),
     ):
         if items:
-            lines += ["", f"## {title}", "", *(f"- {one_line(i)}" for i in items)]
+            lines += ["", f"## {title}", "", *(f"- {prose_markdown(i)}" for i in items)]
     return lines
 
 
@@ -117,7 +117,8 @@ def _names(card: Card) -> list[str]:
         if names:
             lines += ["", f"## Symbols {change} ({len(names)})", ""]
             lines += [
-                f"- {inline_code(s.name)} {s.kind}, {one_line(s.path)}:{s.start}-{s.end}" for s in names[:60]
+                f"- {inline_code(s.name)} {s.kind}, {inline_code(f'{s.path}:{s.start}-{s.end}')}"
+                for s in names[:60]
             ]
             if len(names) > 60:
                 lines.append(f"- and {len(names) - 60} more")

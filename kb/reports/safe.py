@@ -28,6 +28,12 @@ def markdown_text(text: str) -> str:
     )
 
 
+def prose_markdown(text: str) -> str:
+    """Prose as inert Markdown on one line; names in backticks stay code."""
+    parts = re.split(r"(`[^`]+`)", one_line(text))
+    return "".join(inline_code(p[1:-1]) if p[:1] == "`" and len(p) > 2 else markdown_text(p) for p in parts)
+
+
 def inline_code(text: str) -> str:
     """Foreign text as inline code; a fence longer than any run of backticks in it."""
     content = one_line(text)

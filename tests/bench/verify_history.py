@@ -78,7 +78,7 @@ def main() -> None:
     wrong = []
     if len(numbered) - duplicates != len(cards):
         wrong.append("the counts do not add up")
-    for number, sha in dict((number, sha) for sha, number in numbered).items():  # the oldest stays
+    for number, sha in {number: sha for sha, number in numbered}.items():  # the oldest stays
         card = cards.get(number)
         if card is None:
             wrong.append(f"#{number} has no card")
