@@ -31,7 +31,7 @@ Digest = Callable[[ChangedFile], T]
 
 _BATCH_BYTES = 2 << 20
 _BATCH_COMMITS = 64
-_IN_FLIGHT = 6  # batches under way: enough that workers never wait for a write, few enough to bound memory
+_IN_FLIGHT = 4  # batches under way: enough that workers never wait for a write, few enough to bound memory
 
 
 @dataclass(frozen=True, slots=True)

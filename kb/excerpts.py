@@ -72,23 +72,28 @@ def best_window(text: str, wanted: Mapping[str, float] | None = None) -> Window:
                 start += 1
             if window > best[0] + 1e-9:
                 best = (window, start, i + 1)
-    start, end = _trimmed(lines, best[1], best[2])
+    start, end = _trimmed(lines, best[1], best[2], has_code=best[0] > 0)
     head = next((lines[i] for i in range(start, -1, -1) if lines[i].startswith("@@")), "")
     header = _HEADER.match(head)
-    return Window(best[0], header[0] if header else "", "\n".join(lines[start:end]))
+    return Window(best[0], header[0] if header else "", "\n".join(line[:240] for line in lines[start:end]))
 
 
-def _trimmed(lines: Sequence[str], start: int, end: int) -> tuple[int, int]:
+def _trimmed(lines: Sequence[str], start: int, end: int, *, has_code: bool) -> tuple[int, int]:
     """A window without blank lines at its ends; the first changed lines where nothing but noise is there."""
     if end == 0:
         start = next((i for i, line in enumerate(lines) if line[:1] in "+-"), 0)
         stop = next((i for i in range(start, len(lines)) if lines[i].startswith("@@")), len(lines))
         end = min(start + MOST_LINES, stop)
-    while start < end - 1 and not lines[start].strip("+- \t"):
+    while start < end - 1 and _opens_badly(lines[start], has_code=has_code):
         start += 1
     while end - 1 > start and not lines[end - 1].strip("+- \t"):
         end -= 1
     return start, end
+
+
+def _opens_badly(line: str, *, has_code: bool) -> bool:
+    """Blank lines, and noise where the window has something better, are no way to begin."""
+    return not line.strip("+- \t") or (has_code and line[:1] in "+-" and line_score(line) == 0)
 
 
 def _spans(lines: Sequence[str]) -> list[tuple[int, int]]:

@@ -73,10 +73,14 @@ class Families:
     @cached_property
     def _alias_regex(self) -> re.Pattern[str]:
         aliases = sorted({a.lower() for f in self.entries for a in f.aliases}, key=len, reverse=True)
-        # a letter or digit on either side means another name: "phi" in "dolphin", "qwen3" in "qwen30"
-        return re.compile(
-            "(?=(?:(?<![a-z0-9])(" + "|".join(alias_pattern(a) for a in aliases) + r")(?![a-z0-9])))"
+        # a letter or digit on either side of a Latin name means another: "phi" in "dolphin", "qwen3" in "qwen30"
+        bounded = (
+            ("(?<![a-z0-9])" if a[0].isascii() else "")
+            + alias_pattern(a)
+            + ("(?![a-z0-9])" if a[-1].isascii() else "")
+            for a in aliases
         )
+        return re.compile("(?=(" + "|".join(bounded) + "))")
 
     @cached_property
     def _alias_owner(self) -> dict[str, tuple[str, ...]]:

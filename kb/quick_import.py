@@ -54,7 +54,8 @@ def _load(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-os.environ.setdefault("LANCE_LOG", "error")  # its warnings are for developers, our stderr is for users
+for _name in ("LANCE_LOG", "LANCEDB_LOG"):
+    os.environ.setdefault(_name, "error")  # its warnings are for developers, our stderr is for users
 _finder = _Deferred()
 if "lancedb" not in sys.modules:
     sys.meta_path.insert(0, _finder)

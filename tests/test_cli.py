@@ -605,7 +605,7 @@ def test_an_ingest_that_is_interrupted_says_so_in_one_line_and_can_go_on(tmp_pat
         time.sleep(0.02)
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does
     out, err = running.communicate(timeout=60)
-    assert (running.returncode, out, err) == (130, b"", b"prlore: interrupted\n")
+    assert (running.returncode, out, err.strip()) == (130, b"", b"prlore: interrupted")
     done = process(*args, "--json")
     assert (done.returncode, json.loads(done.stdout)["walked"]) == (0, 4027)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import shutil
 import subprocess
@@ -45,36 +46,44 @@ def read(path: Path, cwd: Path | None = None, **env: str) -> str:
     return done.stdout.decode()
 
 
-@pytest.fixture
-def history(repo):
+@pytest.fixture(scope="module")
+def built(scratch):
     """A history with something for every setting to change: paths, blank lines, renames, a submodule, a merge."""
-    repo.commit(
+    scratch.commit(
         "Add (#1)", {"a.py": FUNCTION, "b b.txt": b"1\n\n2\n3\n\n\n4\n", "é.txt": b"x\n", "data.bin": b"\0\1"}
     )
-    (repo.path / "sub").mkdir()  # or `git add --all` takes the submodule for deleted
-    repo.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},sub")
-    repo.commit("Add the submodule (#2)")
-    repo.git("update-index", "--add", "--cacheinfo", f"160000,{'2' * 40},sub")
-    repo.commit("Move the submodule (#3)")
-    repo.git("checkout", "--quiet", "-b", "side")
-    repo.commit("Side", {"s.txt": b"s\n"})
-    repo.git("checkout", "--quiet", "main")
-    repo.commit(
+    (scratch.path / "sub").mkdir()  # or `git add --all` takes the submodule for deleted
+    scratch.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},sub")
+    scratch.commit("Add the submodule (#2)")
+    scratch.git("update-index", "--add", "--cacheinfo", f"160000,{'2' * 40},sub")
+    scratch.commit("Move the submodule (#3)")
+    scratch.git("checkout", "--quiet", "-b", "side")
+    scratch.commit("Side", {"s.txt": b"s\n"})
+    scratch.git("checkout", "--quiet", "main")
+    scratch.commit(
         "Change é (#4)",
         {"a.py": FUNCTION + b"        return 1\n", "b b.txt": b"1\n\n2\n5\n\n\n4\n", "data.bin": b"\0\2"},
     )
-    repo.merge("Merge pull request #5 from x/side\n\nSide work", "side")
-    repo.commit("Rename (#6)", {"a.py": None, "c.py": FUNCTION + b"        return 2\n"})
-    return repo
+    scratch.merge("Merge pull request #5 from x/side\n\nSide work", "side")
+    scratch.commit("Rename (#6)", {"a.py": None, "c.py": FUNCTION + b"        return 2\n"})
+    return scratch
+
+
+@pytest.fixture(scope="module")
+def expected(built, tmp_path_factory) -> str:
+    """What a clean bare clone of the history gives."""
+    folder = tmp_path_factory.mktemp("clean")
+    built.git("clone", "--quiet", "--bare", "--no-local", f"file://{built.path}", str(folder / "clean.git"))
+    return read(folder / "clean.git", cwd=folder)
 
 
 @pytest.fixture
-def expected(history, tmp_path) -> str:
-    """What a clean bare clone of the history gives."""
-    history.git(
-        "clone", "--quiet", "--bare", "--no-local", f"file://{history.path}", str(tmp_path / "clean.git")
-    )
-    return read(tmp_path / "clean.git", cwd=tmp_path)
+def history(built, tmp_path):
+    """A copy of the history that a test may spoil."""
+    mine = copy.copy(built)
+    mine.path = tmp_path / "repo"
+    shutil.copytree(built.path, mine.path)
+    return mine
 
 
 def trap(tmp_path: Path) -> tuple[str, Path]:

@@ -542,7 +542,7 @@ def histories(draw) -> tuple[str, list[bytes]]:
     return path, [version.encode() for version in versions]
 
 
-@settings(max_examples=40)
+@settings(max_examples=30)
 @given(history=histories())
 def test_a_file_followed_step_by_step_gives_what_a_full_parse_gives(scratch, history):
     path, versions = history

@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.records import ChangedFile, Hunk, RawEntry
+from kb import excerpts
 from kb.chunks import FileDigest, digest_file
-from kb.excerpts import MOST_LINES, best_window, line_score
+from kb.excerpts import MOST_LINES, line_score
 from kb.words import code_words
 
 LICENCE = [
@@ -45,6 +46,11 @@ line = st.one_of(
 # a hunk has at least one changed line
 body = st.lists(line, min_size=1, max_size=40).filter(lambda lines: any(x[0] in "+-" for x in lines))
 bodies = st.lists(body, min_size=1, max_size=6)
+
+
+def best_window(text: str, wanted: dict[str, float] | None = None) -> tuple[float, str]:
+    window = excerpts.best_window(text, wanted)
+    return window.score, window.text
 
 
 def hunk(lines: list[str], start: int = 1, section: str = "") -> Hunk:

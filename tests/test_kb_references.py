@@ -115,4 +115,4 @@ def test_an_id_reads_back(repo, number):
 def test_long_text_is_read_in_time(text):
     started = time.perf_counter()
     take_references(text)
-    assert time.perf_counter() - started < 1
+    assert time.perf_counter() - started < 5

@@ -201,7 +201,7 @@ def test_a_plain_card_is_whole_markdown():
         "",
         "## Symbols introduced (1)",
         "",
-        "- `Heap` class, a.py:1-2",
+        "- `Heap` class, `a.py:1-2`",
         "",
         "## Flags, variables, keys",
         "",

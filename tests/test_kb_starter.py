@@ -78,9 +78,9 @@ def test_a_card_without_a_diff_rests_on_what_is_stated(folder):
 
 
 def test_cards_come_in_the_order_of_their_ids(folder):
-    for number in (30, 4, 7):
+    for number in (30, 4, 8):
         put(folder, YAML.replace("#7", f"#{number}"), f"{number}.yaml")
-    assert [c.id for c in load_starter_cards(folder)] == ["a/b#30", "a/b#4", "a/b#7"]
+    assert [c.id for c in load_starter_cards(folder)] == ["a/b#30", "a/b#4", "a/b#8"]
 
 
 def test_prose_joins_a_card_that_is_read_later(folder):

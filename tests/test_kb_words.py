@@ -106,7 +106,3 @@ def test_capping_never_adds_a_word(words, most, limit):
     assert set(kept) <= set(words)
     assert len(set(kept)) == min(limit, len(set(words)))
     assert all(kept.count(w) == min(most, words.count(w)) for w in set(kept))
-
-
-def test_a_run_of_chinese_is_a_word_beside_latin_ones():
-    assert prose_words("优化 Qwen3-VL 的性能") == ["优化", "qwen3vl", "qwen3", "vl", "的性能"]
