@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -175,6 +176,7 @@ _digest: Digest[object] | None = None
 
 def _start_worker(repository: Repository, digest: Digest[object]) -> None:
     global _tracker, _digest
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears it and ends us
     _tracker = SymbolTracker(repository)
     _digest = digest
 

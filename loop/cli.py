@@ -70,6 +70,9 @@ def main(args: list[str] | None = None) -> None:
     except click.exceptions.Abort:
         click.echo("prlore: interrupted", err=True)
         sys.exit(130)
+    except click.exceptions.NoArgsIsHelpError as exc:
+        exc.show()  # a group without a command is asked what it has
+        sys.exit(2)
     except click.ClickException as exc:
         click.echo(f"prlore: {' '.join(exc.format_message().split())}", err=True)
         sys.exit(2)
@@ -83,7 +86,7 @@ def main(args: list[str] | None = None) -> None:
     except Exception as exc:
         if not _is_ours(exc):
             raise
-        click.echo(f"prlore: {exc}", err=True)
+        click.echo(f"prlore: {' '.join(str(exc).split())}", err=True)
         sys.exit(2)
     sys.exit(result if isinstance(result, int) else 0)
 

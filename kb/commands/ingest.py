@@ -49,6 +49,7 @@ def git(
 
     from ingest.git import open_repository
     from kb.build import Options, build
+    from kb.encoders.base import load_encoder
     from kb.location import default_uri
     from kb.reports import build as report
     from kb.store import Store
@@ -60,6 +61,8 @@ def git(
     options = Options(repo, rev, parse_date(since, "--since"), limit or 0, encoder, workers)
     path = _local(source)
     with open_repository(path) as repository:
+        if encoder:
+            load_encoder(encoder)  # as must an encoder that can't be had
         repository.resolve(rev)  # a mistyped revision must not leave an empty store behind
         with (
             Store.create(kb or default_uri(), {"created_by": f"prlore {_version()}"}) as store,

@@ -55,11 +55,11 @@ def parse_date(text: str | None, option: str) -> str:
         else:
             moment = datetime.fromisoformat(text)
             moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    except ValueError:
+        return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError):
         raise UsageProblem(
             f"{option} {text!r} is no date: write it as 2026-01-31 or 2026-01-31T12:00:00Z"
         ) from None
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def parse_repo(text: str | None) -> str:
