@@ -34,16 +34,16 @@ _FIELDS: dict[str, dict[str, float]] = {
     "symbol": {"introduced_words": 1.0, "changed_words": 0.6},
     "diff": {"diff_words": 1.0},
 }
-_CARDS_A_FIELD = 100
-_CHUNKS = 150
-_MOST_SEARCHED = 16  # words of a long question that are looked up, the rarest ones
+_CARDS_A_FIELD = 60
+_CHUNKS = 80
+_MOST_SEARCHED = 11  # words of a long question that are looked up, the rarest ones
 _NEIGHBOURS = 150
 _COMMON = 0.35  # words that stand in more than this share of the cards tell nothing and cost most of the time
 _EXCERPTS = 2
 _JUDGED = 5  # hits whose words decide whether anything fits
 _TOPIC_SIGNALS = ("path", "symbol", "diff")  # searched within the families a question names
 _SIDE_KINDS = ("test", "ci", "docs", "build")  # seldom what a question without these words is after
-_LOOKED_AT = 60  # candidates whose own names are compared with the question's
+_LOOKED_AT = 40  # candidates whose own names are compared with the question's
 _ORIGIN = ("adds path", "introduces symbol", "introduces name")
 _EXACT = ("exact path", "adds path", "introduces symbol", "changes symbol", "introduces name", "changes name")
 
