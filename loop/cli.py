@@ -92,6 +92,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _is_ours(exc: Exception) -> bool:
-    """Whether an error is one of the tree in ingest.errors, without importing it for --help."""
-    errors = sys.modules.get("ingest.errors")
-    return errors is not None and isinstance(exc, errors.PrloreError)
+    """Whether an error is one that a user can mend, by the trees of errors that are loaded; --help loads none."""
+    trees = (("ingest.errors", "PrloreError"), ("analysis.errors", "AnalysisError"))
+    loaded = [(sys.modules[module], name) for module, name in trees if module in sys.modules]
+    return any(isinstance(exc, getattr(module, name)) for module, name in loaded)

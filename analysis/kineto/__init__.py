@@ -1,0 +1,1 @@
+"""Kineto: the JSON that torch.profiler writes, read as a stream into columns."""
