@@ -22,6 +22,7 @@ from analysis.tables import SCHEMA, TABLES
 
 _RACY_NS = 2_000_000_000
 _LIMIT = 20 << 30
+_WORTH_TRIMMING = 32 << 20  # looking at every sidecar costs more than a small one holds
 _MANIFEST = "trace.json"
 
 
@@ -70,7 +71,8 @@ def open_columns(
         _publish(work, folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
-    _trim(traces, folder)
+    if sum(file.stat().st_size for file in folder.iterdir()) >= _WORTH_TRIMMING:
+        _trim(traces, folder)
     return digest, folder, loaded
 
 

@@ -192,7 +192,7 @@ def test_processes_merged_into_one_file_keep_their_launches(tmp_path):
 @pytest.mark.real
 @pytest.mark.skipif(not REAL.is_dir(), reason="no real traces beside the checkout")
 def test_real_steps_are_those_of_the_file(tmp_path):
-    for path in sorted(REAL.rglob("*.gz")):
+    for path in sorted(p for p in REAL.rglob("*.gz") if p.stat().st_size < 200_000):
         events = json.loads(gzip.decompress(path.read_bytes()))["traceEvents"]
         named = [e for e in events if e.get("cat") == "user_annotation" and read_step(e["name"])]
         found = stage(Trace.open(path, cache=tmp_path))
