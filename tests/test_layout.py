@@ -40,8 +40,20 @@ OWNERS = {
     "unidiff": {"ingest/diffs.py"},
     "tree_sitter": {"ingest/outline.py", "ingest/symbols.py"},
     "sentence_transformers": {"kb/encoders/transformer.py"},
+    "matplotlib": {"analysis/bench/plots.py"},
+    "scipy": {"analysis/bench/intervals.py"},
+    "ncu_report": {"analysis/counters/report_file.py"},
 }
-ON_DEMAND = {"torch", "sentence_transformers", "transformers", "sglang", "vllm", "tensorrt_llm"}
+ON_DEMAND = {
+    "torch",
+    "matplotlib",
+    "ncu_report",
+    "sentence_transformers",
+    "transformers",
+    "sglang",
+    "vllm",
+    "tensorrt_llm",
+}
 
 
 def imports(name: str, *, everywhere: bool = True) -> set[str]:
@@ -151,7 +163,14 @@ def test_the_wheel_holds_the_packages_and_the_data():
         "sglang",
         "vllm",
     }
-    assert set(project["project"]["optional-dependencies"]) == {"neural", "sglang", "vllm", "trtllm"}
+    assert set(project["project"]["optional-dependencies"]) == {
+        "neural",
+        "plots",
+        "ncu",
+        "sglang",
+        "vllm",
+        "trtllm",
+    }
 
 
 def test_every_dependency_has_its_reason():
