@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from analysis.bench.read import read_files
 from analysis.bench.result import Result
-from analysis.commands.bench import bench
 from analysis.errors import AnalysisError, UnreadableResult
+from loop.cli import cli
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "bench"
 real = pytest.mark.real
@@ -193,7 +193,7 @@ def test_aiperfs_requests_are_one_run(tmp_path):
 def test_rows_written_are_rows_read(tmp_path):
     for name, data in FORMS.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(data))
-    out = click.testing.CliRunner().invoke(bench, ["rows", str(tmp_path)])
+    out = click.testing.CliRunner().invoke(cli, ["bench", "rows", str(tmp_path)])
     assert out.exit_code == 0
     (tmp_path / "all.jsonl").write_text(out.output)
     before = [run.result for run in read_files([str(tmp_path / f"{n}.json") for n in sorted(FORMS)]).runs]
@@ -276,7 +276,7 @@ def test_names_from_files_cannot_reach_the_terminal_or_a_spreadsheet(tmp_path):
         json.dumps({**CANDIDATE, "candidate_id": nasty, "status": "failed", "failure_reason": nasty})
     )
     for form in ("text", "md", "csv", "json"):
-        out = click.testing.CliRunner().invoke(bench, ["compare", str(path), "--format", form]).output
+        out = click.testing.CliRunner().invoke(cli, ["bench", "compare", str(path), "--format", form]).output
         assert "\x1b" not in out
         assert "\u202e" not in out
         if form == "md":
@@ -296,23 +296,23 @@ def test_the_command(tmp_path):
             made.replace(f'"request_throughput": {v}', f'"request_throughput": {v / 2}')
         )
     files = sorted(map(str, tmp_path.glob("*.json")))
-    out = run(bench, ["compare", *files])
+    out = run(cli, ["bench", "compare", *files])
     assert out.exit_code == 0, out.output
     assert "new wins by requests, 2 times the next" in out.output
-    data = json.loads(run(bench, ["compare", *files, "--format", "json"]).output)
+    data = json.loads(run(cli, ["bench", "compare", *files, "--format", "json"]).output)
     assert data["tables"][0]["outcome"]["kind"] == "winner"
     assert data["tables"][0]["rows"][0]["metrics"]["request_throughput"]["values"] == [5.0, 5.1, 5.2]
-    rows = list(csv.DictReader(io.StringIO(run(bench, ["compare", *files, "--format", "csv"]).output)))
+    rows = list(csv.DictReader(io.StringIO(run(cli, ["bench", "compare", *files, "--format", "csv"]).output)))
     assert [(r["candidate_id"], r["rank"], r["runs"]) for r in rows] == [("new", "1", "3"), ("old", "2", "3")]
-    markdown = run(bench, ["compare", *files, "--format", "md"]).output
+    markdown = run(cli, ["bench", "compare", *files, "--format", "md"]).output
     assert "**new wins" in markdown
     for suffix, magic in ((".svg", b"<?xml"), (".png", b"\x89PNG")):
         plot = tmp_path / f"p{suffix}"
-        assert run(bench, ["compare", *files, "--plot", str(plot)]).exit_code == 0
+        assert run(cli, ["bench", "compare", *files, "--plot", str(plot)]).exit_code == 0
         assert plot.read_bytes().startswith(magic)
     assert b">new<" in (tmp_path / "p.svg").read_bytes()
     for bad in ("p.bmp", "no/such/folder/p.svg"):
-        assert isinstance(run(bench, ["compare", *files, "--plot", bad]).exception, AnalysisError)
+        assert isinstance(run(cli, ["bench", "compare", *files, "--plot", bad]).exception, AnalysisError)
 
 
 # --- whatever the bytes -----------------------------------------------------------------------------------------
@@ -362,7 +362,7 @@ def test_a_result_with_anything_in_any_place_is_read_or_refused(tmp_path_factory
     path = tmp_path_factory.getbasetemp() / "fuzz.json"
     path.write_text(json.dumps(data))
     for made in ("text", "json", "csv"):
-        out = click.testing.CliRunner().invoke(bench, ["compare", str(path), "--format", made])
+        out = click.testing.CliRunner().invoke(cli, ["bench", "compare", str(path), "--format", made])
         assert out.exception is None or isinstance(out.exception, (AnalysisError, SystemExit)), out.exc_info
 
 
@@ -373,7 +373,7 @@ def test_a_file_cut_or_overwritten_anywhere_is_read_or_refused(tmp_path_factory,
     path = tmp_path_factory.getbasetemp() / "cut.json"
     at %= len(raw)
     path.write_bytes(raw[:at] + noise + (raw[at + len(noise) :] if noise else b""))
-    out = click.testing.CliRunner().invoke(bench, ["compare", str(path)])
+    out = click.testing.CliRunner().invoke(cli, ["bench", "compare", str(path)])
     assert out.exception is None or isinstance(out.exception, (AnalysisError, SystemExit)), out.exc_info
 
 

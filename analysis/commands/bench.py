@@ -55,7 +55,14 @@ def bench() -> None:
     show_default=True,
     help="Relative noise that is assumed where nothing was repeated.",
 )
-@click.option("--format", "form", type=click.Choice(list(_WRITERS)), default="text", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(list(_WRITERS)),
+    default="text",
+    show_default=True,
+    help="How to write it.",
+)
 @click.option("--plot", type=click.Path(path_type=Path), help="Write plots to this .svg, .png or .pdf file.")
 @click.pass_context
 def compare_files(
