@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "query": ("kb.commands.query", "query", "Find the pull requests that bear on a question."),
     "show": ("kb.commands.show", "show", "Show one dossier card."),
     "families": ("kb.commands.families", "families", "List model families, or what one covers."),
+    "where": ("kb.commands.where", "where", "Say where something is in an engine's source tree."),
     "status": ("kb.commands.status", "status", "Say what the knowledge base holds."),
     "doctor": ("kb.commands.doctor", "doctor", "Find what is missing here and the command that mends it."),
     "eval": ("kb.commands.evaluate", "evaluate", "Score retrieval against judged questions."),

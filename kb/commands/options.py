@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -31,6 +32,17 @@ def kb_option(command: F) -> F:
 def json_option(command: F) -> F:
     """`--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")(command)
+
+
+def checkout_options(command: F) -> F:
+    """`--checkout PATH` and `--rev REV`."""
+    command = click.option(
+        "--rev", metavar="REV", default="", help="A branch, tag or commit of the clone.  [default: HEAD]"
+    )(command)
+    return click.option(
+        "--checkout", metavar="PATH", type=click.Path(path_type=Path),
+        help="A clone or bare repository of the engine.  [default: the one last named]",
+    )(command)  # fmt: skip
 
 
 def open_store(uri: str | None) -> Store:
