@@ -1,7 +1,7 @@
 """The columns of a trace: one list that the reader writes by and the nouns of `analysis.trace` are read by.
 
-Times are int64 nanoseconds, in a finished trace from its first event. `name`, `grid`, `block`, `dims` and `types`
-are numbers of symbols, `track` is the number of a (process, thread) pair; -1 stands for what an event doesn't say.
+Times are int64 nanoseconds, in a finished trace from its first event. `name`, `kernel`, `grid`, `block`, `dims` and
+`types` are numbers of symbols, `track` is the number of a (process, thread) pair; -1 stands for what an event doesn't say.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 # raise it when a table, a column or the reading of an event changes: older sidecars are then written anew
-SCHEMA = 1
+SCHEMA = 2
 
 TABLES: dict[str, dict[str, str]] = {
     "kernels": {
@@ -33,6 +33,7 @@ TABLES: dict[str, dict[str, str]] = {
         "track": "<i4",
         "correlation": "<i8",
         "external": "<i8",
+        "kernel": "<i4",
     },
     "ops": {
         "ts": "<i8",
@@ -61,7 +62,7 @@ TABLES: dict[str, dict[str, str]] = {
         "parent": "<i8",
     },
 }
-SYMBOLIC = frozenset({"name", "grid", "block", "dims", "types"})
+SYMBOLIC = frozenset({"name", "kernel", "grid", "block", "dims", "types"})
 
 # category of an event -> table; the second names of a category are those of torch before 1.13
 CATEGORIES: dict[str, str] = {

@@ -86,12 +86,18 @@ class Kernels(_Table):
 
 @dataclass(frozen=True)
 class Launches(_Table):
-    """Calls of the CUDA or HIP runtime and driver, sorted by start. `track`: see `Trace.tracks`."""
+    """Calls of the CUDA or HIP runtime and driver, sorted by start.
+
+    Attributes:
+        track: see `Trace.tracks`.
+        kernel: symbol of what is launched where the runtime says so (HIP), else -1.
+    """
 
     table = "launches"
     track: Numbers
     correlation: Ints
     external: Ints
+    kernel: Numbers
 
 
 @dataclass(frozen=True)

@@ -168,6 +168,8 @@ class ColumnFiles:
             found["external"] = [a.external for a in args]
         if table in ("kernels", "launches"):
             found["correlation"] = [a.correlation for a in args]
+        if table == "launches":
+            found["kernel"] = [number[a.kernel] if a.kernel else -1 for a in args]
         if table == "frames":
             found["python_id"] = [-1 if a.python_id is None else a.python_id for a in args]
             found["parent"] = [-1 if a.parent is None else a.parent for a in args]

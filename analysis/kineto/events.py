@@ -35,6 +35,7 @@ class Args(msgspec.Struct, gc=False):
     parent: int | None = msgspec.field(name="Python parent id", default=None)
     size: int | str = msgspec.field(name="bytes", default=-1)
     node: int = msgspec.field(name="graph node id", default=-1)
+    kernel: str | None = None
     grid: msgspec.Raw = _NO_RAW
     block: msgspec.Raw = _NO_RAW
     dims: msgspec.Raw = msgspec.field(name="Input Dims", default=_NO_RAW)
@@ -140,6 +141,7 @@ def _lenient(value: dict[str, Any]) -> ExactEvent | None:
             parent=_integer(args.get("Python parent id")),
             size=_integer(args.get("bytes")),
             node=_integer(args.get("graph node id")),
+            kernel=str(args["kernel"]) if args.get("kernel") else None,
             grid=_raw(args.get("grid")),
             block=_raw(args.get("block")),
             dims=_raw(args.get("Input Dims")),
