@@ -147,7 +147,9 @@ def fuse_rows(staged: Staged, sources: Sources) -> list[FuseRow]:
             for at in range(len(sequence)):
                 taken[starts + at] = True
             rows = order[starts[:, None] + np.arange(len(sequence))]
-            keys = np.concatenate([stage[rows[:, :1]].astype(np.int64), trace.kernels.name[rows].astype(np.int64)], 1)
+            keys = np.concatenate(
+                [stage[rows[:, :1]].astype(np.int64), trace.kernels.name[rows].astype(np.int64)], 1
+            )
             for key in np.unique(keys, axis=0):
                 mine = rows[(keys == key).all(axis=1)]
                 found.setdefault((int(key[0]), fusion.id, tuple(key[1:].tolist())), []).append(mine)
@@ -160,7 +162,9 @@ def _neighbours(staged: Staged, sources: Sources) -> tuple[Ints, Bools]:
     order = np.lexsort((kernels.ts, kernels.stream, kernels.device))
     a, b = order[:-1], order[1:]
     step = staged.kernel_step
-    together = np.where(step[a] >= 0, step[a] == step[b], (step[b] < 0) & (sources.launch[a] == sources.launch[b]))
+    together = np.where(
+        step[a] >= 0, step[a] == step[b], (step[b] < 0) & (sources.launch[a] == sources.launch[b])
+    )
     joined = (
         (kernels.device[a] == kernels.device[b])
         & (kernels.stream[a] == kernels.stream[b])
@@ -177,7 +181,9 @@ class _Fits:
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._names, first, self._inverse = np.unique(trace.kernels.name, return_index=True, return_inverse=True)
+        self._names, first, self._inverse = np.unique(
+            trace.kernels.name, return_index=True, return_inverse=True
+        )
         order = family_names()
         self._families = [order[code] for code in family_of_kernels(trace)[first].tolist()]
 
@@ -187,7 +193,9 @@ class _Fits:
             (part.family is None or part.family == family)
             and (part.name is None or part.name.search(text) is not None)
             and (part.without is None or part.without.search(text) is None)
-            for text, family in zip((self._trace.text(int(n)) for n in self._names), self._families, strict=True)
+            for text, family in zip(
+                (self._trace.text(int(n)) for n in self._names), self._families, strict=True
+            )
         ]
         return np.array(good, np.bool_)[self._inverse]
 

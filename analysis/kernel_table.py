@@ -76,7 +76,9 @@ def kernel_rows(staged: Staged, sources: Sources) -> list[KernelRow]:
         return []
     width = int(work.name.max()) + 1
     key = (work.stage.astype(np.int64) * 2 + work.replayed) * width + work.name
-    groups, first, inverse, counts = np.unique(key, return_index=True, return_inverse=True, return_counts=True)
+    groups, first, inverse, counts = np.unique(
+        key, return_index=True, return_inverse=True, return_counts=True
+    )
     times = _sums(inverse, work.time, len(groups))
     site, site_share = _main(inverse, work.site, work.time, times)
     op, _ = _main(inverse, work.op, work.time, times)
@@ -142,7 +144,13 @@ def self_time(ops: Ops) -> Ints:
     own = ops.dur.copy()
     order = np.lexsort((-ops.dur, ops.ts, ops.track))
     stack: list[tuple[int, int, int]] = []  # row, track, end
-    rows = zip(order.tolist(), ops.track[order].tolist(), ops.ts[order].tolist(), ops.dur[order].tolist(), strict=True)
+    rows = zip(
+        order.tolist(),
+        ops.track[order].tolist(),
+        ops.ts[order].tolist(),
+        ops.dur[order].tolist(),
+        strict=True,
+    )
     for row, track, start, dur in rows:
         while stack and (stack[-1][1] != track or stack[-1][2] <= start):
             stack.pop()

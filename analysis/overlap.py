@@ -131,7 +131,13 @@ def overlaps(staged: Staged, sources: Sources) -> Overlaps:
             total.exposed += _uncovered(trace, talk, rows[kernels.is_kernel[rows] & ~communication[rows]])
     times = tuple(
         StageTime(
-            ORDER[code], t.kernel, t.busy, dict(zip(CAUSES, t.idle, strict=True)), t.communication, t.exposed, t.devices
+            ORDER[code],
+            t.kernel,
+            t.busy,
+            dict(zip(CAUSES, t.idle, strict=True)),
+            t.communication,
+            t.exposed,
+            t.devices,
         )
         for code, t in sorted(sums.items())
     )
@@ -153,7 +159,10 @@ def overlap_rows(staged: Staged, sources: Sources, found: Overlaps) -> list[Over
     stage, family, names = staged.kernel_stage, family_of_kernels(trace), family_names()
     width = int(kernels.name.max()) + 1
     _, first, groups, counts = np.unique(
-        stage.astype(np.int64) * width + kernels.name, return_index=True, return_inverse=True, return_counts=True
+        stage.astype(np.int64) * width + kernels.name,
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
     )
     size = len(first)
     time, hidden = _sums(groups, kernels.dur, size), _sums(groups, found.hidden, size)
@@ -188,7 +197,9 @@ def overlap_rows(staged: Staged, sources: Sources, found: Overlaps) -> list[Over
                 share=exclusive / busy[ORDER[code]] if busy[ORDER[code]] else 0.0,
                 streams=int(streams[group]),
                 dependency="high" if 2 * int(tight[group]) >= int(counts[group]) else "low",
-                verdict=("hidden" if more_hidden else "exposed") if talk else ("overlapped" if more_hidden else "alone"),
+                verdict=("hidden" if more_hidden else "exposed")
+                if talk
+                else ("overlapped" if more_hidden else "alone"),
                 source=sources.texts[int(sources.site[row])],
             )
         )

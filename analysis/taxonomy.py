@@ -38,7 +38,9 @@ def families() -> tuple[Family, ...]:
     path = RULES / "kernels.toml"
     try:
         rows = tomllib.loads(path.read_text("utf-8"))["family"]
-        return tuple(Family(r["name"], r["about"], re.compile("|".join(r["patterns"]), re.IGNORECASE)) for r in rows)
+        return tuple(
+            Family(r["name"], r["about"], re.compile("|".join(r["patterns"]), re.IGNORECASE)) for r in rows
+        )
     except (tomllib.TOMLDecodeError, KeyError, TypeError, re.error) as exc:
         raise RulesError(f"{path.name}: {exc}") from exc
 
@@ -109,7 +111,9 @@ def short_name(name: str) -> str:
         elif not depth:
             plain.append(char)
     base = "".join(plain).strip() or text
-    if base != text and re.search(r"elementwise|device_kernel|multi_tensor|reduce_kernel|^cutlass::|kentry", base):
+    if base != text and re.search(
+        r"elementwise|device_kernel|multi_tensor|reduce_kernel|^cutlass::|kentry", base
+    ):
         inner = _telling(text[len(base.split("<")[0]) :])
         if inner and inner not in base:
             base = f"{base}<{inner}>"
