@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from analysis.errors import RulesError
 from analysis.sources import Sources
-from analysis.steps import ORDER, Stage, Staged
+from analysis.steps import ORDER, Stage, Staged, read_step
 from analysis.taxonomy import RULES, family_names, family_of_kernels, short_name
 from analysis.trace import Bools, Ints, Trace
 
@@ -137,7 +137,7 @@ def fuse_rows(staged: Staged, sources: Sources) -> list[FuseRow]:
         return []
     order, joined = _neighbours(staged, sources)
     stage = staged.kernel_stage
-    engine = _engine(staged)
+    engine = engine_of(staged)
     fits = _Fits(trace)
     found: dict[tuple[int, str, tuple[int, ...]], list[Ints]] = {}
     for fusion in fusions():
@@ -218,12 +218,14 @@ def _matches(order: Ints, joined: Bools, taken: Bools, fits: list[Bools]) -> Int
     return starts
 
 
-def _engine(staged: Staged) -> str | None:
+def engine_of(staged: Staged) -> str | None:
     """The engine that wrote the trace, as its steps or its header say."""
-    engines = {step.what.engine for step in staged.steps}
-    if "vllm_version" in staged.trace.header:
+    trace = staged.trace
+    if "vllm_version" in trace.header:
         return "vllm"
-    if "sglang" in engines:  # SGLang on ROCm writes vLLM's form as well
+    names = {trace.text(int(number)) for number in np.unique(trace.annotations.name)}
+    engines = {found.engine for name in names if (found := read_step(name))}
+    if "sglang" in engines:  # SGLang on ROCm writes vLLM's form around its own
         return "sglang"
     return engines.pop() if len(engines) == 1 else None
 

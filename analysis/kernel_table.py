@@ -30,6 +30,7 @@ class KernelRow:
         replayed: in a graph replay; eager launches of the same kernel are a row of their own.
         source: `path:line function` that launched most of its time; `source_share` of its time, `how` it was found.
         op: operator that launched most of its time.
+        longest_ts, longest_ns: start and duration of its longest launch, for a look in Perfetto.
     """
 
     ref: str
@@ -46,6 +47,8 @@ class KernelRow:
     source_share: float
     how: str
     op: str | None
+    longest_ts: int
+    longest_ns: int
 
     @property
     def mean_ns(self) -> float:
@@ -58,6 +61,7 @@ class _Work:
     """What rows are made of: kernels, or operators with self time."""
 
     name: NDArray[np.int32]
+    ts: Ints
     time: Ints
     stage: NDArray[np.int8]
     family: NDArray[np.int8]
@@ -83,6 +87,9 @@ def kernel_rows(staged: Staged, sources: Sources) -> list[KernelRow]:
     site, site_share = _main(inverse, work.site, work.time, times)
     op, _ = _main(inverse, work.op, work.time, times)
     how, _ = _main(inverse, np.where(work.how == NOTHING, -1, work.how).astype(np.int32), work.time, times)
+    longest = np.zeros(len(groups), np.int64)
+    by_time = np.argsort(work.time, kind="stable")
+    longest[inverse[by_time]] = by_time  # the last written is the longest
     stages = work.stage[first]
     totals = {int(code): int(times[stages == code].sum()) for code in np.unique(stages)}
     rows: list[KernelRow] = []
@@ -108,6 +115,8 @@ def kernel_rows(staged: Staged, sources: Sources) -> list[KernelRow]:
                 source_share=float(site_share[group]),
                 how=HOW[max(int(how[group]), 0)],
                 op=work.texts[int(op[group])],
+                longest_ts=int(work.ts[longest[group]]),
+                longest_ns=int(work.time[longest[group]]),
             )
         )
     return rows
@@ -117,6 +126,7 @@ def _of_kernels(staged: Staged, sources: Sources) -> _Work:
     kernels = staged.trace.kernels
     return _Work(
         kernels.name,
+        kernels.ts,
         kernels.dur,
         staged.kernel_stage,
         family_of_kernels(staged.trace),
@@ -135,7 +145,16 @@ def _of_ops(staged: Staged) -> _Work:
     no = np.zeros(len(ops), np.bool_)
     how = np.where(site >= 0, 2, 0).astype(np.int8)
     return _Work(
-        ops.name, self_time(ops), staged.op_stage, family_of_ops(staged.trace), no, site, none, how, texts
+        ops.name,
+        ops.ts,
+        self_time(ops),
+        staged.op_stage,
+        family_of_ops(staged.trace),
+        no,
+        site,
+        none,
+        how,
+        texts,
     )
 
 

@@ -19,7 +19,7 @@ from analysis.trace import Bools, Ints, Numbers, Trace
 _THROUGH = re.compile(
     r"(?:^|/)(?:torch|triton|threading|contextlib|functools|concurrent|multiprocessing|asyncio|runpy|importlib|enum"
     r"|typing|logging|abc|_weakrefset|weakref|cuda|tqdm|numpy|tvm_ffi|cutlass|jinja2|pluggy)(?:/|\.py\()"
-    r"|^<|^nn\.Module: |^\S+ object at "
+    r"|aiter/jit/|^<|^nn\.Module: |^\S+ object at "
 )
 _FRAME = re.compile(r"(?P<path>.+)\((?P<line>\d+)\): (?P<function>.+)", re.DOTALL)
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")

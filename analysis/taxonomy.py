@@ -124,7 +124,8 @@ def short_name(name: str) -> str:
 
 def _mangled(name: str) -> str:
     """The nested names of an Itanium-mangled symbol (`_ZN5aiter24add_rmsnorm_quant_kernelI…`)."""
-    parts, at = [], 3 if name.startswith("_ZN") else 2
+    parts: list[str] = []
+    at = 3 if name.startswith("_ZN") else 2
     while (found := re.compile(r"(\d+)").match(name, at)) and len(parts) < 6:
         end = found.end() + int(found[1])
         parts.append(name[found.end() : end])

@@ -20,6 +20,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "status": ("kb.commands.status", "status", "Say what the knowledge base holds."),
     "doctor": ("kb.commands.doctor", "doctor", "Find what is missing here and the command that mends it."),
     "eval": ("kb.commands.evaluate", "evaluate", "Score retrieval against judged questions."),
+    "trace": (
+        "loop.commands.trace",
+        "trace",
+        "Say what took the time of a profiler trace, and what could be faster.",
+    ),
     "bench": ("analysis.commands.bench", "bench", "Compare serving benchmarks of any client."),
     "starter": ("kb.commands.starter", "starter", "Keep the embedded cards in data/cards true."),
 }

@@ -50,7 +50,7 @@ class Grid:
 
 def to_text(grid: Grid, widest: int = 60) -> str:
     """For a terminal: aligned, long words cut."""
-    body = [[_shown(c, v, widest) for c, v in zip(grid.columns, row, strict=True)] for row in grid.rows]
+    body = [[show(c, v, widest) for c, v in zip(grid.columns, row, strict=True)] for row in grid.rows]
     head = [column.title for column in grid.columns]
     widths = [max(_width(line[i]) for line in [head, *body]) for i in range(len(head))]
     lines = [
@@ -70,8 +70,7 @@ def to_markdown(grid: Grid) -> str:
     ]
     for row in grid.rows:
         cells = (
-            markdown(v) if isinstance(v, str) else _shown(c, v)
-            for c, v in zip(grid.columns, row, strict=True)
+            markdown(v) if isinstance(v, str) else show(c, v) for c, v in zip(grid.columns, row, strict=True)
         )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -92,7 +91,8 @@ def to_records(grid: Grid) -> list[dict[str, Cell]]:
     return [{c.key: v for c, v in zip(grid.columns, row, strict=True)} for row in grid.rows]
 
 
-def _shown(column: Column, value: Cell, widest: int = 0) -> str:
+def show(column: Column, value: Cell, widest: int = 0) -> str:
+    """A cell as people read it, at most `widest` characters of words (0: all)."""
     if value is None:
         return ""
     if isinstance(value, str):

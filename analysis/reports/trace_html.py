@@ -1,0 +1,79 @@
+"""The HTML report of traces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from analysis.report import TraceReport
+from analysis.reports.grid import Column, Grid
+from analysis.reports.page import Span, bars, esc, key, page, table, timeline
+from analysis.reports.trace_tables import stage_grid
+from analysis.reports.trace_text import HEADINGS, Choice, chosen, grids, headline
+
+_MOST_STEPS = 3000  # more marks than that are slower to draw than they tell
+
+
+def as_html(
+    reports: Sequence[TraceReport],
+    choice: Choice,
+    cards: Mapping[str, Sequence[tuple[str, str]]] | None = None,
+) -> str:
+    """One page for one or more traces; `cards` are links for rows by their reference."""
+    body = ["<h1>Trace report</h1>", PICKER]
+    for report in reports:
+        body += section(report, choice, dict(cards or {}))
+    body.append(meanings([stage_grid(reports[0]), *grids(reports[0]).values()]))
+    return page(" ".join(report.file for report in reports), body)
+
+
+PICKER = (
+    '<p class=note>References and steps open in <a href="https://ui.perfetto.dev" rel="noopener">Perfetto</a>; choose the '
+    'trace once and it is handed over from this page: <input type="file" id="trace-file" aria-label="trace file"></p>'
+)
+
+
+def section(report: TraceReport, choice: Choice, cards: dict[str, Sequence[tuple[str, str]]]) -> list[str]:
+    """One trace: stages, time line, families, tables."""
+    some = chosen(report, choice)
+    parts = [f"<h2>{esc(headline(report))}</h2>"]
+    parts += [f"<p class=warn>{esc(text)}</p>" for text in report.problems]
+    parts += [f"<p class=note>{esc(text)}</p>" for text in report.notes]
+    parts.append(table(stage_grid(some).without_empty()))
+    lanes = [row.stage.value for row in some.stages if any(s.stage is row.stage for s in report.timeline)]
+    shown = [s for s in report.timeline if s.stage.value in lanes][:_MOST_STEPS]
+    if shown:
+        steps = [(s.stage.value, s.name, _span(report, s.start_ns, s.end_ns)) for s in shown]
+        where = "device" if report.unit == "kernel" else "CPU"
+        more = f", the first {_MOST_STEPS:,} of {len(report.timeline):,}" if len(shown) == _MOST_STEPS else ""
+        parts += [f"<h3>Steps on the {where}{more}</h3>", timeline(steps, lanes, report.origin_ns)]
+    families = sorted({f for row in some.stages for f in row.families}, key=lambda f: -_time(some, f))
+    if families:
+        rows = [(row.stage.value, [row.families.get(f, 0) / 1000 for f in families]) for row in some.stages]
+        parts += ["<h3>Time by family</h3>", bars(rows, families, "us"), key(families)]
+    timed = [row for row in some.stages if row.time]
+    if timed:
+        causes = list(timed[0].time.idle_ns) if timed[0].time else []
+        rows = [(r.stage.value, [r.time.idle_ns[c] / 1000 for c in causes] if r.time else []) for r in timed]
+        parts += ["<h3>Idle time by cause</h3>", bars(rows, causes, "us"), key(causes)]
+    spans = {row.ref: _span(report, row.longest_ts, row.longest_ts + row.longest_ns) for row in some.kernels}
+    for name, grid in grids(some).items():
+        if name in choice.tables and grid.rows:
+            parts += [f"<h3>{esc(HEADINGS[name])}</h3>", table(grid.without_empty(), spans, cards)]
+    return parts
+
+
+def meanings(tables: Sequence[Grid]) -> str:
+    """What the columns mean."""
+    columns: dict[str, Column] = {c.title: c for grid in tables for c in grid.columns if c.definition}
+    items = "".join(f"<dt>{esc(c.title)}</dt><dd>{esc(c.definition)}</dd>" for c in columns.values())
+    return f"<h2>Columns</h2><dl>{items}</dl>"
+
+
+def _span(report: TraceReport, start: int, end: int) -> Span:
+    """A stretch with a tenth of room on either side, on the clock of the file."""
+    room = max((end - start) // 10, 1000)
+    return Span(report.origin_ns + start - room, report.origin_ns + end + room)
+
+
+def _time(report: TraceReport, family: str) -> int:
+    return sum(row.families.get(family, 0) for row in report.stages)
