@@ -79,6 +79,29 @@ def show(
     _write(_rendered(form, reports, choice, found), output)
 
 
+@trace.command()
+@click.argument("a", type=_PATH)
+@click.argument("b", type=_PATH)
+@click.option(
+    "--repeat-a", multiple=True, type=_PATH, metavar="FILE", help="Another run of A, for the noise."
+)
+@click.option("--repeat-b", multiple=True, type=_PATH, metavar="FILE", help="Another run of B.")
+@click.option("--format", "form", type=click.Choice(_FORMATS), default="text", show_default=True, help="How to write it.")  # fmt: skip
+@click.option("--output", type=_PATH, metavar="FILE", help="Write to this file.")
+@click.option("--min-share", type=click.FloatRange(0, 1), default=0.005, show_default=True, help="Leave out families below this share of a step.")  # fmt: skip
+def diff(
+    a: Path, b: Path, repeat_a: tuple[Path, ...], repeat_b: tuple[Path, ...], form: str, output: Path | None,
+    min_share: float,
+) -> None:  # fmt: skip
+    """Compare two traces, stage by stage and family by family: before A and after B, or two engines."""
+    from analysis.reports.diff_reports import WRITERS
+    from analysis.trace import Trace
+    from analysis.trace_diff import compare
+
+    sides = [[Trace.open(path) for path in paths] for paths in ((a, *repeat_a), (b, *repeat_b))]
+    _write(WRITERS[form](compare(*sides), min_share), output)
+
+
 def _evidence(report: TraceReport, choice: Choice, kb: str | None) -> list[Evidence]:
     """Cards for the rows that are shown."""
     from analysis.reports.trace_text import chosen
