@@ -39,8 +39,20 @@ _SETTINGS_FILE = re.compile(
 )
 _JSON_KEY = re.compile(r"^\s*\"([A-Za-z][\w.-]{2,60})\"\s*:", re.MULTILINE)
 
+# command lines of the engines and of test runners, as tests, docs and CI hold them
+_COMMAND = re.compile(
+    r"(?:^|[\s\"'`$(])((?:[A-Z][A-Z0-9_]+=\S+\s+)*(?:python3?\s+-m\s+(?:sglang|vllm|tensorrt_llm|pytest|unittest|lm_eval)[\w.]*|"
+    r"python3?\s+[\w./-]*(?:bench|test|eval)[\w./-]*\.py|pytest(?=\s+-|\s+\S*[/.])|vllm\s+(?:serve|bench)|sglang\s+serve|trtllm-(?:serve|bench|eval)|lm_eval|lm-eval)"
+    r"(?:\s[^\"'`\n]*)?)",
+    re.MULTILINE,
+)  # fmt: skip
+_COMMAND_CHARS = 300
+# pull requests of the engines that comments in the code name
+_PULL = re.compile(r"github\.com/(vllm-project/vllm|sgl-project/sglang|NVIDIA/TensorRT-LLM)/pull/(\d{1,7})\b")
+
 _CODE_GROUPS: tuple[FileGroup, ...] = ("runtime", "kernel", "build")
 _USE_GROUPS: tuple[FileGroup, ...] = ("test", "benchmark", "docs", "ci")
+_MOST_COMMANDS = 12
 _MOST = 64  # names kept of one kind: a generated file must not fill a card
 
 
@@ -55,6 +67,8 @@ class FileFacts:
     env_old: frozenset[str] = frozenset()
     config_new: frozenset[str] = frozenset()
     config_old: frozenset[str] = frozenset()
+    commands: tuple[str, ...] = ()
+    pulls: tuple[str, ...] = ()
 
 
 _NONE = FileFacts()
@@ -69,7 +83,8 @@ def file_facts(path: str, group: FileGroup, added: str, removed: str) -> FileFac
     """Read the changed lines of one file."""
     if group in _USE_GROUPS:
         used = frozenset(_FLAG_USED.findall(added)) if "--" in added else frozenset()
-        return FileFacts(flags_used=used) if used else _NONE
+        commands = _commands(added)
+        return FileFacts(flags_used=used, commands=commands) if used or commands else _NONE
     if group == "config":
         if not path.endswith(".json") or "=" in path:  # tuned kernel tables have sizes for keys, not settings
             return _NONE
@@ -84,7 +99,19 @@ def file_facts(path: str, group: FileGroup, added: str, removed: str) -> FileFac
         flags_new=_flags(path, added), flags_old=_flags(path, removed),
         env_new=_env(added), env_old=_env(removed),
         config_new=new_keys, config_old=old_keys,
+        pulls=named_pulls(added) if "/pull/" in added else (),
     )  # fmt: skip
+
+
+def named_pulls(text: str) -> tuple[str, ...]:
+    """Pull requests of the engines whose addresses a text holds, as `owner/name#N`."""
+    return tuple(dict.fromkeys(f"{repo}#{number}" for repo, number in _PULL.findall(text)))
+
+
+def _commands(text: str) -> tuple[str, ...]:
+    """Command lines in a text, continued lines joined, in order of first sight."""
+    found = (" ".join(m[1].split()) for m in _COMMAND.finditer(re.sub(r"\\\n\s*", " ", text)))
+    return tuple(dict.fromkeys(c[:_COMMAND_CHARS] for c in found if " " in c))[:_MOST]
 
 
 def _fields(text: str) -> frozenset[str]:
@@ -124,4 +151,5 @@ def merge_facts(files: Iterable[FileFacts]) -> Facts:
     return Facts(
         flags_added=flags[0], flags_removed=flags[1], flags_used=tuple(sorted(union("flags_used"))[:_MOST]),
         env_added=env[0], env_removed=env[1], config_added=config[0], config_removed=config[1],
+        commands=tuple(dict.fromkeys(c for part in parts for c in part.commands))[:_MOST_COMMANDS],
     )  # fmt: skip

@@ -16,7 +16,7 @@ _LANGUAGES = {
 _GROUPS: tuple[tuple[FileGroup, re.Pattern[str]], ...] = (
     ("ci", re.compile(r"^\.(github|buildkite|gitlab|circleci|azure)|^scripts/ci/|^ci/|(^|/)jenkins|codeowners$|"
                       r"^\.pre-commit|(^|/)\.?codespell|^\.?mergify|^\.claude/|^\.cursor/|^\.codex/")),
-    ("docs", re.compile(r"(^|/)(docs?|cookbook|blogs?)/|^examples?/.*\.(py|sh|cpp|rs)$|\.(md|mdx|rst|ipynb)$|(^|/)(license|notice|changelog|authors)[^/]*$|"
+    ("docs", re.compile(r"(^|/)(docs?(_\w+)?|cookbook|blogs?)/|^examples?/.*\.(py|sh|cpp|rs)$|\.(md|mdx|rst|ipynb)$|(^|/)(license|notice|changelog|authors)[^/]*$|"
                         r"\.(png|jpe?g|gif|svg|webp)$")),
     ("benchmark", re.compile(r"(^|/)(bench|benchmarks?|benchmarking)/|(^|/)bench_[^/]*$|(^|/)benchmark_[^/]*$")),
     ("test", re.compile(r"(^|/)(tests?|testing|unit_?tests?)/|(^|/)test_[^/]*$|_test\.(py|cc|cpp|cu|rs)$|(^|/)conftest\.py$")),

@@ -18,12 +18,12 @@ from typing import Any, Generic, TypeVar
 
 from ingest.diffs import parse_hunks
 from ingest.errors import DiffMismatch
-from ingest.facts import FileFacts, changed_text, file_facts, merge_facts
+from ingest.facts import FileFacts, changed_text, file_facts, merge_facts, named_pulls
 from ingest.git import Repository
 from ingest.history import CommitIndex, WalkedCommit
 from ingest.logstream import RawCommit, RawFile, stream_commits
 from ingest.paths import group_of, shared_area
-from ingest.records import ChangedFile, PullRequest
+from ingest.records import ChangedFile, Link, PullRequest
 from ingest.subjects import classify
 from ingest.symbols import SymbolTracker
 
@@ -145,6 +145,8 @@ def _assemble(
     head, subject = walked.head, walked.subject
     assert subject.number is not None
     links = index.resolve_all(repo, walked)
+    named = (*named_pulls(f"{head.subject} {head.body}"), *(p for r in results for p in r.facts.pulls))
+    others = dict.fromkeys(p for p in named if p.rpartition("#")[0] != repo)
     files = tuple(r.file for r in results)
     areas = {area for f in files if (area := shared_area(f.path))}
     problems = [Problem(subject.number, commit.sha, commit.problem)] if commit.problem else []
@@ -160,11 +162,12 @@ def _assemble(
         merged_at=head.committed_at,
         kind=classify(subject.title, frozenset(f.group for f in files)),
         tickets=subject.tickets,
-        links=links,
+        links=(*links, *(Link("counterpart", p) for p in others)),
         diff_state="missing" if commit.problem else "complete",
         files=files,
         blast_radius=tuple(sorted(areas)),
         facts=merge_facts(r.facts for r in results),
+        message=head.body,
     )
     return ReadPullRequest(pull, tuple(r.digest for r in results), tuple(problems))
 

@@ -14,7 +14,7 @@ FileGroup = Literal["runtime", "kernel", "test", "benchmark", "docs", "ci", "bui
 SymbolChange = Literal["introduced", "changed", "removed"]
 SymbolSource = Literal["tree-sitter", "hunk-header", "none"]
 DiffState = Literal["complete", "missing"]
-LinkKind = Literal["reverts", "relands", "cherry-picks", "follows", "fixes", "extends"]
+LinkKind = Literal["reverts", "relands", "cherry-picks", "follows", "fixes", "extends", "counterpart"]
 PrKind = Literal[
     "feature", "perf", "fix", "refactor", "model", "test", "docs", "ci", "build", "revert", "other"
 ]
@@ -121,7 +121,8 @@ class Facts:
     """Facts drawn from a diff by rule.
 
     A name is `added` when added lines define or first mention it and no removed line does, and the
-    reverse for `removed`; `flags_used` are command-line flags that tests, docs, CI or scripts pass.
+    reverse for `removed`; `flags_used` are command-line flags that tests, docs, CI or scripts pass, `commands`
+    the engine's and the test runner's command lines they hold.
     """
 
     flags_added: tuple[str, ...] = ()
@@ -131,11 +132,15 @@ class Facts:
     env_removed: tuple[str, ...] = ()
     config_added: tuple[str, ...] = ()
     config_removed: tuple[str, ...] = ()
+    commands: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A relation to another pull request (`owner/name#N`) or, when no number is known, to a commit."""
+    """A relation to another pull request (`owner/name#N`) or, when no number is known, to a commit.
+
+    A `counterpart` is another engine's pull request that the message or an added line of code names.
+    """
 
     kind: LinkKind
     target: str
@@ -158,6 +163,7 @@ class PullRequest:
     files: tuple[ChangedFile, ...]
     blast_radius: tuple[str, ...]
     facts: Facts = field(default_factory=Facts)
+    message: str = ""
 
     @property
     def id(self) -> str:

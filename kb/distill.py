@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -11,13 +10,17 @@ import pyarrow as pa
 from ingest.paths import group_of
 from ingest.reader import ReadPullRequest
 from ingest.records import ChangedFile
-from kb.cards import Card, CardFile, CardSymbol, Coverage, encode_card
+from kb.cards import Card, CardFile, CardSymbol, Coverage, Excerpt, NoCode, WithoutCode, encode_card
 from kb.chunks import FileDigest
+from kb.diff_lines import LineKind
+from kb.excerpt_choice import Candidates, choose, is_generated
+from kb.extracts import extracted_claims, stated_numbers
 from kb.families import Families
+from kb.messages import body_of
 from kb.tables import CARDS, CHUNKS, LINKS
 from kb.words import capped, code_words, name_ends, path_terms, prose_words
 
-_EXCERPTS = 3
+_MOVED_LINES = 8  # lines of a kind in a file that make it worth looking for moves between files
 _SYMBOLS = 400  # kept of one card: imports of a whole vendored library must not fill it
 _CHUNKS_A_PULL = 400
 _WORDS = {"title": 200, "path": 2000, "introduced": 1500, "changed": 1500, "diff": 4000, "description": 2000}
@@ -54,7 +57,10 @@ def card_of(read: ReadPullRequest[FileDigest], diff: str, families: Families) ->
         )
         for f in pull.files
     )
-    best = heapq.nlargest(_EXCERPTS, (d for d in read.digests if d.excerpt), key=lambda d: d.score)
+    message = body_of(pull.message)
+    claims, anchors = extracted_claims(
+        pull.title, message, [(f.path, d.comment) for f, d in zip(pull.files, read.digests, strict=True)]
+    )
     return Card(
         id=pull.id,
         title=pull.title,
@@ -73,15 +79,102 @@ def card_of(read: ReadPullRequest[FileDigest], diff: str, families: Families) ->
         coverage=Coverage(
             state=pull.diff_state,
             lines_total=pull.added + pull.removed,
-            lines_indexed=sum(d.lines_indexed for d in read.digests),
+            lines_indexed=_lines_kept(read.digests),
             files_total=len(files),
+            files_read=len(files) if pull.diff_state == "complete" else 0,
         ),
+        message=message,
+        claims=claims,
+        numbers=stated_numbers(pull.title, message),
+        anchors=anchors,
         files=files,
         symbols=_symbols(pull.files),
         facts=pull.facts,
         blast_radius=pull.blast_radius,
         links=pull.links,
-        excerpts=tuple(d.excerpt for d in best if d.excerpt),
+        excerpts=excerpts_of(read),
+        without_code=without_code(read),
+    )
+
+
+def _lines_kept(digests: Sequence[FileDigest]) -> int:
+    """Changed lines in the chunks that are kept."""
+    room, kept = _CHUNKS_A_PULL, 0
+    for digest in digests:
+        if len(digest.chunks) <= room:
+            kept += digest.lines_indexed
+        else:
+            kept += sum(line[:1] in ("+", "-") for c in digest.chunks[:room] for line in c.text.split("\n"))
+        room = max(0, room - len(digest.chunks))
+    return kept
+
+
+def excerpts_of(read: ReadPullRequest[FileDigest]) -> tuple[Excerpt, ...]:
+    """The excerpts of a pull request; all their lines stand in its chunks."""
+    pull = read.pull
+    room, files = _CHUNKS_A_PULL, []
+    for file, digest in zip(pull.files, read.digests, strict=True):
+        room -= len(digest.chunks)
+        if room >= 0 and digest.windows:
+            files.append(Candidates(file.path, file.group, file.entry.status == "added", digest.windows))
+    introduced = {s.name for f in pull.files for s in f.symbols if s.change == "introduced"}
+    return choose(pull.title, pull.kind, files, introduced, _moved_between_files(read.digests))
+
+
+def _moved_between_files(digests: Sequence[FileDigest]) -> frozenset[str]:
+    """Stripped lines that one file lost and another got; looked for where two files changed much."""
+    lost, got = (
+        sum(any(k.line[:1] == mark and k.lines >= _MOVED_LINES for k in d.kinds) for d in digests)
+        for mark in "-+"
+    )
+    if not lost or not got or len(digests) < 2:
+        return frozenset()
+    sides: dict[str, set[str]] = {"+": set(), "-": set()}
+    for digest in digests:
+        for chunk in digest.chunks:
+            for line in chunk.text.split("\n"):
+                if line[:1] in sides:
+                    sides[line[0]].add(line[1:].strip())
+    return frozenset(sides["+"] & sides["-"])
+
+
+_REASONS: dict[LineKind, NoCode] = {
+    "comment": "comments only", "import": "imports only", "licence": "licence only", "format": "formatting only",
+    "moved": "moves only", "bracket": "punctuation only", "blank": "punctuation only", "long": "long lines only",
+}  # fmt: skip
+
+
+def without_code(read: ReadPullRequest[FileDigest]) -> WithoutCode | None:
+    """Why a change has no code to show, None where it has."""
+    pull = read.pull
+    if pull.diff_state != "complete" or read.problems:
+        return WithoutCode(reason="unreadable")
+    if not pull.files:
+        return WithoutCode(reason="empty")
+    counts = [
+        (f, k) for f, d in zip(pull.files, read.digests, strict=True) for k in d.kinds if k.line[1:].strip()
+    ]
+    groups = {f.group for f in pull.files}
+    whole: NoCode | None = None
+    if all(is_generated(f.path) for f in pull.files):
+        whole = "generated only"
+    elif groups <= {"docs"}:
+        whole = "docs only"
+    elif groups <= {"docs", "config"}:
+        whole = "config only"
+    if whole is None and any(k.kind == "code" for _, k in counts):
+        return None
+    if counts:
+        order = ["code", *_REASONS]
+        file, first = min(counts, key=lambda c: (order.index(c[1].kind), -c[1].lines))
+        return WithoutCode(reason=whole or _REASONS[first.kind], path=file.path, line=first.line)
+    if any(f.entry.added is None for f in pull.files):
+        return WithoutCode(
+            reason="binary only", path=next(f.path for f in pull.files if f.entry.added is None)
+        )
+    blank = any(k.lines for d in read.digests for k in d.kinds)
+    return WithoutCode(
+        reason="punctuation only" if blank else "modes and names only", path=pull.files[0].path
     )
 
 

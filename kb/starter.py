@@ -18,9 +18,10 @@ import yaml
 from ingest.errors import PrloreError
 from ingest.paths import group_of
 from ingest.records import Link, PrKind
-from kb.cards import Anchor, Card, CardFile, Coverage, Number, decode_card
+from kb.cards import Anchor, Card, CardFile, Claim, Coverage, Number, decode_card, plain_claims
 from kb.datafiles import data_file
 from kb.families import Families
+from kb.words import prose_words
 
 FACTS = "facts.jsonl"
 _ID = re.compile(r"[\w.-]+/[\w.-]+#[1-9]\d{0,6}")
@@ -128,10 +129,8 @@ def join(facts: Card, written: WrittenCard) -> Card:
         kind=written.kind,
         status="reviewed",
         families=tuple(sorted({*facts.families, *written.families})),
-        motivation=written.motivation.strip(),
-        implementation=written.implementation.strip(),
-        validation=written.validation,
-        risks=written.risks,
+        claims=claims_of(written),
+        written_by="person",
         numbers=written.numbers,
         links=tuple(dict.fromkeys((*facts.links, *written.links))),
         sources=written.source,
@@ -150,10 +149,8 @@ def without_diff(written: WrittenCard) -> Card:
         merged_at=written.merged_at or "",
         families=tuple(sorted(written.families)),
         coverage=Coverage(state="not read", files_total=len(files)),
-        motivation=written.motivation.strip(),
-        implementation=written.implementation.strip(),
-        validation=written.validation,
-        risks=written.risks,
+        claims=claims_of(written),
+        written_by="person",
         numbers=written.numbers,
         files=files,
         links=written.links,
@@ -161,15 +158,35 @@ def without_diff(written: WrittenCard) -> Card:
     )
 
 
+_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z`])")
+
+
+def claims_of(card: WrittenCard) -> tuple[Claim, ...]:
+    """The prose as claims, a sentence each; a claim that names what an anchor stands on or says is tied to it."""
+    claims = plain_claims(validation=card.validation, risks=card.risks)
+    why, how = (_SENTENCE.split(" ".join(t.split())) for t in (card.motivation, card.implementation))
+    parts = [Claim(field="motivation", text=t) for t in why if t]
+    parts += [Claim(field="implementation", text=t) for t in how if t]
+    return tuple(
+        msgspec.structs.replace(c, anchors=_support(c.text, card.anchors)) for c in (*parts, *claims)
+    )
+
+
+def _support(text: str, anchors: tuple[Anchor, ...]) -> tuple[int, ...]:
+    """Places of the anchors whose path or words a text shares; all of them where it shares none in particular."""
+    words = set(prose_words(text))
+    close = [len(words & {w for w in prose_words(f"{a.path} {a.says}") if len(w) > 3}) for a in anchors]
+    best = max(close, default=0)
+    return tuple(i for i, n in enumerate(close) if n == best)
+
+
 def merge_prose(extracted: Card, starter: Card) -> Card:
     """A card read from a history, with the prose of the embedded card of the same pull request."""
     return msgspec.structs.replace(
         extracted,
         status=starter.status,
-        motivation=starter.motivation,
-        implementation=starter.implementation,
-        validation=starter.validation,
-        risks=starter.risks,
+        claims=starter.claims,
+        written_by=starter.written_by,
         numbers=starter.numbers,
         anchors=starter.anchors,
         families=tuple(sorted({*extracted.families, *starter.families})),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +20,7 @@ from kb.datafiles import data_file
 from kb.distill import card_of, diff_words
 from kb.families import Families, load_families
 from kb.starter import FACTS, WrittenCard, load_facts, load_written
+from kb.stored_diff import Diff, DiffFile
 
 _SYMBOLS = 80  # a shipped card names the first of them; a read history has all
 
@@ -79,16 +81,18 @@ def _facts(
 ) -> Card:
     plain = ReadPullRequest(read.pull, tuple(d for _, d in read.digests), read.problems)
     card = card_of(plain, diff_words(plain.digests, families), families)
+    diff = Diff(tuple(DiffFile(f.path, f.entry.old_path, f.hunks, whole=True) for f, _ in read.digests))
     anchors = []
     for anchor in written.anchors:
         try:
-            anchors.append(resolve_anchor(anchor, [f for f, _ in read.digests]))
+            anchors.append(resolve_anchor(anchor, diff).anchor)
         except AnchorError as exc:
             report.broken_anchors.append(f"{card.id} {exc}")
     # what others wrote stays out: no title, no lines of the diff
     return msgspec.structs.replace(
-        card, title="", origin="starter", excerpts=(), anchors=tuple(anchors), symbols=_most_telling(card)
-    )
+        card, title="", origin="starter", message="", claims=(), numbers=(), excerpts=(), without_code=None,
+        facts=dataclasses.replace(card.facts, commands=()), anchors=tuple(anchors), symbols=_most_telling(card),
+    )  # fmt: skip
 
 
 def _most_telling(card: Card) -> tuple[CardSymbol, ...]:

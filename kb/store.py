@@ -377,6 +377,12 @@ class Store:
         )
         return {r["_rowid"]: (r["path"], r["text"]) for r in found}
 
+    def chunks_of(self, ids: Sequence[str]) -> pa.Table:
+        """`card_id`, `path` and `text` of all chunks of some cards, card by card, each in the order of its diff."""
+        names = ", ".join(quoted(i) for i in ids) or "''"
+        rows = self._scan("chunks", f"card_id IN ({names})", ["card_id", "ordinal", "path", "text"])
+        return rows.sort_by([("card_id", "ascending"), ("ordinal", "ascending")])
+
     def ids_of_origin(self, origin: str) -> list[str]:
         """Ids of the cards that came one way: `git` or `starter`."""
         return list(self._scan("cards", f"origin = {quoted(origin)}", ["id"])["id"].to_pylist())

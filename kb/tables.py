@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-STORE_SCHEMA = "1"
+STORE_SCHEMA = "2"
 
 CARDS = pa.schema(
     [

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "ingest": ("kb.commands.ingest", "ingest", "Read pull requests into the knowledge base."),
     "query": ("kb.commands.query", "query", "Find the pull requests that bear on a question."),
     "show": ("kb.commands.show", "show", "Show one dossier card."),
+    "gate": ("kb.commands.gate", "gate", "Check cards against the review gate."),
     "families": ("kb.commands.families", "families", "List model families, or what one covers."),
     "where": ("kb.commands.where", "where", "Say where something is in an engine's source tree."),
     "status": ("kb.commands.status", "status", "Say what the knowledge base holds."),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.facts import FileFacts, changed_text, file_facts, merge_facts
+from ingest.facts import FileFacts, changed_text, file_facts, merge_facts, named_pulls
 from ingest.paths import group_of
 from ingest.records import Facts, Hunk
 
@@ -134,7 +134,7 @@ def test_keys_of_a_settings_document_are_configuration_and_those_of_a_tuned_tabl
     ("path", "line"),
     [
         ("test/srt/test_eagle.py", '            "--speculative-algorithm", "EAGLE",'),
-        ("docs/advanced_features/eagle.md", "python3 -m sglang.launch_server --speculative-algorithm EAGLE"),
+        ("docs/advanced_features/eagle.md", "start it with --speculative-algorithm EAGLE"),
         (".github/workflows/pr-test.yml", "          run: x --speculative-algorithm=EAGLE"),
         ("benchmark/x/README.md", "`--speculative-algorithm`"),
         ("benchmark/x/bench_y.py", 'parser.add_argument("--speculative-algorithm")'),
@@ -205,3 +205,34 @@ def test_a_reverted_change_gives_the_opposite(files: list[tuple[str, str, str]])
 def test_a_file_without_names_costs_nothing():
     assert file_facts("docs/a.md", "docs", "no flag", "") == FileFacts()
     assert merge_facts([]) == Facts()
+
+
+@pytest.mark.parametrize(
+    ("text", "commands"),
+    [
+        (
+            "python3 -m sglang.launch_server \\\n    --model-path X \\\n    --tp 8\n",
+            ("python3 -m sglang.launch_server --model-path X --tp 8",),
+        ),
+        (
+            "$ VLLM_USE_V1=1 vllm serve m --max-model-len 8192",
+            ("VLLM_USE_V1=1 vllm serve m --max-model-len 8192",),
+        ),
+        ("Run `pytest tests/samplers/test_x.py`.", ("pytest tests/samplers/test_x.py",)),
+        ("import pytest\nimport torch\n", ()),
+        ("@pytest.mark.parametrize(x)", ()),
+        (
+            "trtllm-serve serve m --backend pytorch\ntrtllm-serve serve m --backend pytorch\n",
+            ("trtllm-serve serve m --backend pytorch",),
+        ),
+    ],
+)
+def test_command_lines_of_docs_and_tests_are_kept(text: str, commands: tuple[str, ...]):
+    assert facts(("docs/a.md", text, "")).commands == commands
+
+
+def test_pull_requests_of_other_engines_that_comments_name_are_found():
+    text = "# see https://github.com/vllm-project/vllm/pull/123#issue and github.com/x/y/pull/4\n"
+    assert named_pulls(text) == ("vllm-project/vllm#123",)
+    assert file_facts("srt/a.py", "runtime", text, "").pulls == ("vllm-project/vllm#123",)
+    assert file_facts("docs/a.md", "docs", text, "").pulls == ()

@@ -475,8 +475,7 @@ def test_a_history_that_is_read_later_keeps_the_prose_and_brings_the_facts(
     ingest(copy(starter_kb, kb), history)
     found, written, read = card(kb, 18856), card(starter_kb, 18856), card(clean[0], 18856)
     assert found == msgspec.structs.replace(
-        read, status="reviewed", motivation=written.motivation, implementation=written.implementation,
-        validation=written.validation, risks=written.risks, numbers=written.numbers, anchors=written.anchors,
+        read, status="reviewed", claims=written.claims, written_by=written.written_by, numbers=written.numbers, anchors=written.anchors,
         families=tuple(sorted({*read.families, *written.families})), links=(*read.links, *written.links), sources=written.sources,
     )  # fmt: skip
     assert (found.origin, found.sha) == ("git", shas[25])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 
 import msgspec
@@ -9,10 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.records import ChangedFile, Facts, Hunk, Link, RawEntry
-from kb.anchors import AnchorError, resolve_anchor
-from kb.cards import Anchor, Card, CardFile, CardSymbol, Coverage, Excerpt, Number, decode_card, encode_card
+from ingest.records import Facts, Hunk, Link
+from kb.anchors import AnchorError, AnchorUnseen, NoDiscussion, resolve_anchor, resolve_any
+from kb.cards import (
+    Anchor,
+    Card,
+    CardFile,
+    CardSymbol,
+    Coverage,
+    Excerpt,
+    Number,
+    decode_card,
+    encode_card,
+    plain_claims,
+)
 from kb.distill import card_rows, field_words, utc
+from kb.stored_diff import Diff, DiffFile
 
 CARD = Card(
     id="sgl-project/sglang#18856",
@@ -28,10 +41,7 @@ CARD = Card(
     families=("ernie45",),
     tickets=("TRTLLM-1",),
     coverage=Coverage(lines_total=12, lines_indexed=11, files_total=1),
-    motivation="Why.",
-    implementation="How `HiRadixCache`.",
-    validation=("A test.",),
-    risks=("A risk.",),
+    claims=plain_claims("Why.", "How `HiRadixCache`.", ("A test.",), ("A risk.",)),
     numbers=(Number(value="1.2", unit="x", workload="decode", where="H100"),),
     anchors=(
         Anchor(
@@ -81,7 +91,7 @@ def test_a_card_that_says_little_takes_little():
     st.lists(st.text(st.characters(exclude_categories=["Cs"]))),
 )
 def test_any_text_of_a_card_reads_back(title, names):
-    card = msgspec.structs.replace(CARD, title=title, risks=tuple(names))
+    card = msgspec.structs.replace(CARD, title=title, tickets=tuple(names))
     assert decode_card(encode_card(card)) == card
 
 
@@ -160,14 +170,10 @@ def test_times_are_kept_in_utc(moment, same):
 BODY = " def f():\n-    return 1\n+    return 2\n+    # done\n     context()\n\\ No newline at end of file\n"
 
 
-def files() -> list[ChangedFile]:
+def files() -> Diff:
     """One renamed file whose hunk begins at line 10 before and line 20 after the change."""
-    entry = RawEntry("new.py", "old.py", "renamed", "100644", "100644", "a" * 40, "b" * 40, 2, 1)
-    return [
-        ChangedFile(
-            entry, "runtime", (Hunk(10, 3, 20, 4, "", BODY, 2, 1), Hunk(50, 0, 61, 1, "", "+last\n", 1, 0))
-        )
-    ]
+    hunks = (Hunk(10, 3, 20, 4, "", BODY, 2, 1), Hunk(50, 0, 61, 1, "", "+last\n", 1, 0))
+    return Diff((DiffFile("new.py", "old.py", hunks, whole=True),))
 
 
 def anchor(lines: tuple[int, int], path: str = "new.py", **more: str) -> Anchor:
@@ -194,8 +200,9 @@ def sha(*lines: str) -> str:
 )
 def test_an_anchor_gets_its_hunk_and_the_hash_of_its_lines(given, hunk, lines):
     found = resolve_anchor(given, files())
-    assert found == msgspec.structs.replace(given, hunk=hunk, sha256=sha(*lines))
-    assert resolve_anchor(found, files()) == found
+    assert found.anchor == msgspec.structs.replace(given, hunk=hunk, sha256=sha(*lines))
+    assert found.text == "\n".join(lines)
+    assert resolve_anchor(found.anchor, files()) == found
 
 
 @pytest.mark.parametrize(
@@ -222,3 +229,58 @@ def test_an_anchor_that_does_not_hold_is_refused(given, reason):
 def test_an_anchor_that_names_another_hunk_is_refused():
     with pytest.raises(AnchorError):
         resolve_anchor(anchor((21, 22), hunk="@@ -1,1 +1,1 @@"), files())
+
+
+def test_lines_that_a_store_holds_in_part_are_neither_proven_nor_refuted():
+    (file,) = files().files
+    part = Diff((dataclasses.replace(file, hunks=file.hunks[:1], whole=False),))
+    with pytest.raises(AnchorUnseen):
+        resolve_anchor(anchor((61, 61)), part)
+    with pytest.raises(AnchorError) as caught:
+        resolve_anchor(anchor((20, 20)), part)
+    assert not isinstance(caught.value, AnchorUnseen)
+
+
+class Talk:
+    """A discussion with one thread."""
+
+    def description(self, card_id: str) -> str | None:
+        return "It hangs." if card_id == "a/b#1" else None
+
+    def thread(self, card_id: str, thread: str) -> str | None:
+        return "Why not a heap?" if thread == "7" else None
+
+
+@pytest.mark.parametrize(
+    ("source", "thread", "span", "text"),
+    [
+        ("message", "", (4, 9), "leaks"),
+        ("description", "", (0, 9), "It hangs."),
+        ("thread", "7", (8, 15), "a heap?"),
+    ],
+)
+def test_an_anchor_into_prose_gets_its_hash(source, thread, span, text):
+    card = Card(
+        id="a/b#1",
+        title="t",
+        kind="fix",
+        status="extracted",
+        origin="git",
+        message="It   leaks.".replace("   ", "  "),
+    )
+    given = Anchor(source=source, thread=thread, span=span)
+    found = resolve_any(given, card, files(), Talk())
+    assert (found.text, found.anchor.sha256) == (text, sha(text))
+    with pytest.raises(AnchorError, match="are others than"):
+        resolve_any(msgspec.structs.replace(given, sha256=sha("x")), card, files(), Talk())
+    with pytest.raises(AnchorError, match="characters"):
+        resolve_any(msgspec.structs.replace(given, span=(0, 99)), card, files(), Talk())
+
+
+def test_a_thread_that_is_not_there_is_refused_and_an_unknown_description_is_unseen():
+    card = Card(id="a/b#2", title="t", kind="fix", status="extracted", origin="git")
+    with pytest.raises(AnchorError, match="no such review thread"):
+        resolve_any(Anchor(source="thread", thread="8", span=(0, 1)), card, files(), Talk())
+    for talk in (Talk(), NoDiscussion()):
+        with pytest.raises(AnchorUnseen):
+            resolve_any(Anchor(source="description", span=(0, 1)), card, files(), talk)

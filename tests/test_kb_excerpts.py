@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from ingest.records import ChangedFile, Hunk, RawEntry
 from kb import excerpts
 from kb.chunks import FileDigest, digest_file
-from kb.excerpts import MOST_LINES, line_score
+from kb.diff_lines import line_kinds, line_worth
+from kb.excerpts import MOST_LINES
 from kb.words import code_words
 
 LICENCE = [
@@ -48,6 +49,11 @@ body = st.lists(line, min_size=1, max_size=40).filter(lambda lines: any(x[0] in 
 bodies = st.lists(body, min_size=1, max_size=6)
 
 
+def line_score(line: str) -> float:
+    (kind,) = line_kinds("", [line])
+    return line_worth(line, kind)
+
+
 def best_window(text: str, wanted: dict[str, float] | None = None) -> tuple[float, str]:
     window = excerpts.best_window(text, wanted)
     return window.score, window.text
@@ -82,8 +88,6 @@ def diff_of(parts: list[list[str]]) -> str:
         "-",
         "+)",
         "+    pass",
-        "+// see there",
-        '+"""',
         " context()",
         "@@ -1 +1 @@",
         "+x" * 300,
@@ -99,7 +103,7 @@ def test_noise_scores_nothing(text):
         ("+def evict(self):", "+evicted"),
         ("+    call(alpha, beta, gamma)", "+    call()"),
         ("+    return total", "-    return total"),
-        ("+#define WARP_SIZE 32", "+# a comment"),
+        ("+# this comment explains", "+)"),
     ],
 )
 def test_what_says_more_scores_more(better, worse):
@@ -139,12 +143,12 @@ def test_a_window_is_a_run_of_lines_of_one_hunk(parts, wanted):
     shown = window.split("\n")
     assert 0 < len(shown) <= MOST_LINES
     assert not any(s.startswith("@@") for s in shown)
-    whole = [[x[:240] for x in lines] for lines in parts]
+    whole = [[x[:400] for x in lines] for lines in parts]
     assert any(shown == lines[i : i + len(shown)] for lines in whole for i in range(len(lines)))
     if any(line_score(x) > 0 for lines in parts for x in lines):
         assert score > 0
     if not wanted and score > 0:
-        assert any(line_score(x) > 0 for lines in parts for x in lines if x[:240] in shown)
+        assert any(line_score(x) > 0 for lines in parts for x in lines if x[:400] in shown)
 
 
 @pytest.mark.parametrize(
@@ -183,9 +187,7 @@ def test_small_hunks_share_a_chunk_and_keep_their_headers():
         )
     ]
     assert digest.lines_indexed == 5
-    assert digest.excerpt is not None
-    assert (digest.excerpt.path, digest.excerpt.hunk) == ("python/sglang/srt/cache.py", "@@ -1,0 +1,3 @@")
-    assert digest.excerpt.text == "\n".join(CODE)
+    assert digest.windows[0][1:] == ("@@ -1,0 +1,3 @@", "\n".join(CODE), 1)
 
 
 def test_the_words_of_a_chunk_are_those_of_its_file_name_section_and_changed_lines():
@@ -207,12 +209,6 @@ def test_a_very_long_line_is_cut_in_the_chunk_only():
     assert len(chunk.text) < 500
 
 
-def test_a_binary_or_generated_change_scores_below_code():
-    code = digest_file(changed(hunk(CODE)))
-    assert code.score > digest_file(changed(hunk(CODE), path="tests/test_cache.py", group="test")).score
-    assert code.score > digest_file(changed(hunk(CODE), path="docs/cache.md", group="docs")).score
-
-
 @settings(max_examples=60)
 @given(bodies, st.integers(1, 60))
 def test_chunks_hold_every_changed_line_once_in_order(parts, repeat):
@@ -228,19 +224,20 @@ def test_chunks_hold_every_changed_line_once_in_order(parts, repeat):
         assert lines[0] == chunk.hunk
         assert not lines[-1].startswith("@@")
         assert len(chunk.text) < 6000
-    excerpt = digest.excerpt
-    assert excerpt is not None
-    assert excerpt.hunk in {h.header for h in hunks}
-    assert 0 < len(excerpt.text.split("\n")) <= MOST_LINES
+    for window in digest.windows:
+        assert window.hunk in {h.header for h in hunks}
+        assert 0 < len(window.text.split("\n")) <= MOST_LINES
+        assert set(window.text.split("\n")) <= {x for c in digest.chunks for x in c.text.split("\n")}
 
 
 @given(bodies)
-def test_an_excerpt_stands_in_the_hunk_it_names(parts):
+def test_a_window_stands_in_the_hunk_it_names_at_the_place_it_names(parts):
     hunks = [hunk(lines, 1 + 100 * i) for i, lines in enumerate(parts)]
-    excerpt = digest_file(changed(*hunks)).excerpt
-    assert excerpt is not None
-    (named,) = [h for h in hunks if h.header == excerpt.hunk]
-    assert set(excerpt.text.split("\n")) <= {x[:240] for x in named.text.split("\n")}
+    for window in digest_file(changed(*hunks)).windows:
+        (named,) = [h for h in hunks if h.header == window.hunk]
+        lines, shown = named.text.rstrip("\n").split("\n"), window.text.split("\n")
+        assert lines[window.at - 1 : window.at - 1 + len(shown)] == shown
+        assert all(len(x) <= 400 for x in shown)
 
 
 @given(bodies)

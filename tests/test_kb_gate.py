@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from ingest.records import Facts
-from kb.cards import Anchor, Card, CardFile, CardSymbol, Coverage
+from kb.cards import Anchor, Card, CardFile, CardSymbol, Coverage, plain_claims
 from kb.families import load_families
 from kb.gate import Defect, check_card, check_shared_sentences, check_starter
 from kb.starter import known_families, load_starter_cards, load_written
@@ -17,14 +17,19 @@ GOOD = Card(
     kind="perf",
     status="reviewed",
     origin="starter",
+    additions=3,
+    deletions=1,
     coverage=Coverage(lines_total=4, lines_indexed=4, files_total=1),
-    motivation="Sorting every leaf on each eviction dominated the scheduler when a host pool held many nodes.",
-    implementation=(
-        "`HiRadixCache.evict` asks a heap for the oldest leaves instead of sorting all of them, so that one call costs the "
-        "logarithm of the pool; `--evict-policy` chooses between the two orders at start."
+    claims=plain_claims(
+        motivation="Sorting every leaf on each eviction dominated the scheduler when a host pool held many nodes.",
+        implementation=(
+            "`HiRadixCache.evict` asks a heap for the oldest leaves instead of sorting all of them, so that one call costs the "
+            "logarithm of the pool; `--evict-policy` chooses between the two orders at start."
+        ),
+        validation=("Evict half of a pool of 10,000 nodes and compare both orders.",),
+        risks=("Ties between nodes of one access time come in another order.",),
     ),
-    validation=("Evict half of a pool of 10,000 nodes and compare both orders.",),
-    risks=("Ties between nodes of one access time come in another order.",),
+    written_by="person",
     anchors=(
         Anchor(
             path="srt/hiradix_cache.py",
@@ -58,6 +63,15 @@ UNREAD = msgspec.structs.replace(
 
 
 def but(card: Card = GOOD, **changes: object) -> Card:
+    """The card with other values; prose is given by its part."""
+    parts = {
+        "motivation": card.motivation,
+        "implementation": card.implementation,
+        "validation": card.validation,
+        "risks": card.risks,
+    }
+    if prose := {name: changes.pop(name) for name in parts if name in changes}:
+        changes["claims"] = plain_claims(**(parts | prose))
     return msgspec.structs.replace(card, **changes)
 
 
@@ -103,7 +117,7 @@ def test_the_anchors_that_people_wrote_are_those_that_were_proven():
         assert wrote == proven, written.id
 
 
-@pytest.mark.parametrize("card", [GOOD, UNREAD, but(status="extracted", motivation="", implementation="")])
+@pytest.mark.parametrize("card", [GOOD, UNREAD, but(status="extracted", claims=(), written_by="")])
 def test_a_good_card_passes(card):
     assert check_card(card) == []
 
@@ -117,12 +131,15 @@ def test_a_good_card_passes(card):
         (but(implementation="`evict` uses a heap."), ["implementation has 4 words, at least 20 are wanted"]),
         (but(validation=()), ["no validation lane"]),
         (but(risks=()), ["no risk"]),
-        (but(files=()), ["no files", "anchor srt/hiradix_cache.py is no file of the change"]),
+        (but(files=(), symbols=()), [
+            "its files add up to +0 -0, the card says +3 -1", "0 of 1 changed files are named", "no files",
+            "anchor srt/hiradix_cache.py is no file of the change",
+        ]),
         (but(anchors=()), ["no anchor"]),
         (but(anchors=(but_anchor := Anchor(path="srt/hiradix_cache.py", lines=(10, 12), says="x"),)), ["anchor srt/hiradix_cache.py:10 has no hash"]),
         (but(anchors=(msgspec.structs.replace(GOOD.anchors[0], path="other.py"),)), ["anchor other.py is no file of the change"]),
         (but(anchors=(msgspec.structs.replace(GOOD.anchors[0], hunk=""),)), ["anchor srt/hiradix_cache.py:10 has no hash"]),
-        (but(implementation=GOOD.implementation.replace("`", "")), ["the prose names nothing: put files and symbols in backticks"]),
+        (but(implementation="A heap gives the oldest leaves instead of sorting all of them, so that one call costs the logarithm of the pool and no more."), ["the prose names nothing: put files and symbols in backticks"]),
         (but(implementation=GOOD.implementation.replace("HiRadixCache.evict", "Scheduler.run").replace("--evict-policy", "--x-y")),
          ["the prose names no file, symbol or flag of the diff"]),
         (but(UNREAD, sources=()), ["the diff was not read and no source is named"]),
@@ -130,7 +147,7 @@ def test_a_good_card_passes(card):
     ],
 )  # fmt: skip
 def test_a_planted_defect_is_refused_with_its_reason(card, defects):
-    assert check_card(card) == [Defect("sgl-project/sglang#1", what) for what in defects]
+    assert [d.what for d in check_card(card)] == defects
 
 
 @pytest.mark.parametrize("field", ["motivation", "implementation", "risks", "validation"])
@@ -144,7 +161,9 @@ def test_a_sentence_that_two_cards_share_is_refused(field):
     blank = {"motivation": "", "implementation": "", "risks": (), "validation": ()}
     del blank[field]
     cards = [but(c, **blank) for c in cards]
-    assert check_shared_sentences(cards) == [Defect("a/b#1", f"shares a sentence with a/b#2: {shared!r}")]
+    assert check_shared_sentences(cards) == [
+        Defect("a/b#1", f"shares a sentence with a/b#2: {shared!r}", "shared sentence")
+    ]
 
 
 def test_short_sentences_and_one_cards_own_may_repeat():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ingest.reader import Problem
 from ingest.records import Facts, Link
 from kb.build import Duplicate, Report
-from kb.cards import Anchor, Card, CardFile, CardSymbol, Coverage, Excerpt, Number
+from kb.cards import Anchor, Card, CardFile, CardSymbol, Coverage, Excerpt, Number, plain_claims
 from kb.family_views import UnmatchedFile
 from kb.reports.build import build_json, build_text
 from kb.reports.cards import card_markdown
@@ -134,7 +134,7 @@ def test_code_never_closes_early(text):
 def hostile_card() -> Card:
     return Card(
         id="a/b#1", title=HOSTILE, kind="fix", status="reviewed", origin="git", sha="a" * 40, merged_at="2026-01-01T00:00:00Z",
-        tickets=(HOSTILE,), coverage=Coverage(lines_total=1, lines_indexed=1, files_total=1), motivation="Ours.",
+        tickets=(HOSTILE,), coverage=Coverage(lines_total=1, lines_indexed=1, files_total=1), claims=plain_claims("Ours."),
         files=(CardFile(path=HOSTILE, group="runtime", status="renamed", added=1, removed=0, old_path=HOSTILE),),
         symbols=(CardSymbol(name=HOSTILE, kind="class", change="introduced", path=HOSTILE, start=1, end=2),),
         facts=Facts(flags_added=(HOSTILE,), config_added=(HOSTILE,)), links=(Link("reverts", HOSTILE),),

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from ingest.records import Link
-from kb.cards import Anchor, Card, CardFile, Coverage, encode_card
+from kb.cards import Anchor, Card, CardFile, Coverage, encode_card, plain_claims
 from kb.gate import check_starter
 from kb.starter import StarterError, join, load_starter_cards, load_written, merge_prose, without_diff
 from kb.starter_facts import FactsReport, write_facts
@@ -47,12 +47,18 @@ def put(folder, text: str, name: str = "7.yaml"):
     return path
 
 
+# the one anchor stands for every claim
+PROSE = tuple(
+    msgspec.structs.replace(c, anchors=(0,)) for c in plain_claims("Why.", "How.", ("A test.",), ("A risk.",))
+)
+
+
 def test_facts_come_from_the_history_and_prose_from_people(folder):
     put(folder, ANCHORED)
     assert load_starter_cards(folder) == [
         msgspec.structs.replace(
-            FACTS, title="Ours", kind="perf", status="reviewed", families=("glm", "qwen3-core"), motivation="Why.",
-            implementation="How.", validation=("A test.",), risks=("A risk.",),
+            FACTS, title="Ours", kind="perf", status="reviewed", families=("glm", "qwen3-core"),
+            claims=PROSE, written_by="person",
             links=(Link("reverts", "a/b#5"), Link("extends", "a/b#6")),
         )
     ]  # fmt: skip
@@ -90,7 +96,7 @@ def test_prose_joins_a_card_that_is_read_later(folder):
                 links=(Link("follows", "a/b#1"),), additions=9)  # fmt: skip
     merged = merge_prose(read, starter)
     assert merged == msgspec.structs.replace(
-        read, status="reviewed", motivation="Why.", implementation="How.", validation=("A test.",), risks=("A risk.",),
+        read, status="reviewed", claims=PROSE, written_by="person",
         anchors=FACTS.anchors, families=("glm", "kimi", "qwen3-core"),
         links=(Link("follows", "a/b#1"), Link("reverts", "a/b#5"), Link("extends", "a/b#6")),
     )  # fmt: skip

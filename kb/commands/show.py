@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from kb.commands.options import UsageProblem, kb_option, open_store
+from kb.commands.options import kb_option, open_store
 
 
 @click.command("show")
@@ -21,21 +21,11 @@ from kb.commands.options import UsageProblem, kb_option, open_store
 def show(card: str, form: str, kb: str | None) -> None:
     """Show the dossier card of a pull request: sglang#18856, owner/name#N, or its URL."""
     from kb.cards import decode_card, encode_card
-    from kb.references import parse_card_id
+    from kb.commands.choosing import card_id
     from kb.reports import cards as report
 
-    reference = parse_card_id(card)
-    if reference is None:
-        raise UsageProblem(f"{card!r} names no pull request: write sglang#18856, owner/name#N, or its URL")
     store = open_store(kb)
-    ids = store.cards_of_number(reference.number, reference.repo or None)
-    if not ids:
-        name = f"{reference.repo}#{reference.number}"
-        raise UsageProblem(f"no card for {name} in {store.uri}: `prlore status` lists what is there")
-    if len(ids) > 1:
-        raise UsageProblem(
-            f"#{reference.number} is a pull request of {len(ids)} repositories: say which, {' or '.join(ids)}"
-        )
+    ids = [card_id(store, card)]
     found = decode_card(store.cards_by_id(ids, ["card"])["card"][0].as_py())
     click.echo(
         encode_card(found) if form == "json" else report.card_markdown(found, store.links_to(found.id))

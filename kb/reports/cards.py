@@ -5,13 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kb.cards import Anchor, Card
+from kb.cards import Anchor, Card, Claim
+from kb.lanes import Lane, validation_lanes
 from kb.reports.safe import inline_code, markdown_text, one_line, plain, prose_markdown
+
+_MOST_ITEMS = 40
 
 
 def anchor_place(anchor: Anchor) -> str:
-    """Where an anchor points: path and lines."""
+    """Where an anchor points: path and lines, or the characters of a message or thread."""
     first, last = anchor.lines
+    if anchor.source != "diff":
+        thread = f" {one_line(anchor.thread)}" if anchor.thread else ""
+        return f"{anchor.source}{thread}, characters {anchor.span[0]}-{anchor.span[1]}"
     return (
         f"{one_line(anchor.path)}:{first}"
         + (f"-{last}" if last != first else "")
@@ -38,12 +44,18 @@ def card_markdown(card: Card, linked_from: Sequence[tuple[str, str]] = ()) -> st
 
 
 def _head(card: Card, linked_from: Sequence[tuple[str, str]]) -> list[str]:
-    origin = "written by people, no diff shipped" if card.origin == "starter" else f"commit {card.sha[:12]}"
+    origins = {
+        "starter": "written by people, no diff shipped",
+        "dossier": "from somebody else's document, unproven",
+    }
+    origin = origins.get(card.origin, f"commit {card.sha[:12]}")
+    if card.written_by:
+        origin += f", prose by {one_line(card.written_by)}"
     lines = [
         f"# {card.id}: {markdown_text(card.title)}",
         "",
         f"- Link: {card.url}",
-        f"- State: merged {card.merged_at or '(date unknown)'}, {card.kind}, card {card.status} ({origin})",
+        f"- State: {card.state} {card.merged_at or '(date unknown)'}, {card.kind}, card {card.status} ({origin})",
         f"- Size: +{card.additions} -{card.deletions} in {card.coverage.files_total} files",
         f"- Diff coverage: {_coverage(card)}",
     ]
@@ -60,22 +72,70 @@ def _head(card: Card, linked_from: Sequence[tuple[str, str]]) -> list[str]:
 
 def _prose(card: Card) -> list[str]:
     lines: list[str] = []
-    for title, text in (("Motivation", card.motivation), ("Key implementation", card.implementation)):
-        if text:
-            lines += ["", f"## {title}", "", prose_markdown(text)]
-    for title, items in (
-        ("Validation", card.validation),
-        ("Risks", card.risks),
-        ("Numbers", [f"{n.value} {n.unit}: {n.workload} ({n.where})" for n in card.numbers]),
-        ("Where to look", [f"`{anchor_place(a).replace('`', ' ')}`: {a.says}" for a in card.anchors]),
+    for title, field in (("Motivation", "motivation"), ("Key implementation", "implementation")):
+        claims = [c for c in card.claims if c.field == field]
+        if claims and card.status == "extracted":
+            lines += ["", f"## {title}, as its author says", ""]
+            lines += [f"- {prose_markdown(c.text)}{_places(card, c.anchors)}" for c in claims]
+        elif claims:
+            lines += ["", f"## {title}", "", prose_markdown(" ".join(c.text for c in claims))]
+    risks = [c for c in card.claims if c.field == "risk"]
+    for heading, items in (
+        ("Validation", [_lane(lane) for lane in validation_lanes(card)]),
+        ("Risks", [prose_markdown(f"{c.text}{_radius(c)}") for c in risks]),
+        ("Numbers", [prose_markdown(f"{n.value} {n.unit}: {n.workload} ({n.where})") for n in card.numbers]),
+        (
+            "Where to look",
+            [
+                prose_markdown(f"`{anchor_place(a).replace('`', ' ')}`: {a.says}")
+                for a in card.anchors
+                if a.says
+            ],
+        ),
     ):
         if items:
-            lines += ["", f"## {title}", "", *(f"- {prose_markdown(i)}" for i in items)]
-    return lines
+            lines += ["", f"## {heading}", "", *(f"- {i}" for i in items[:_MOST_ITEMS])]
+            if len(items) > _MOST_ITEMS:
+                lines.append(f"- and {len(items) - _MOST_ITEMS} more")
+    return lines + _review(card)
+
+
+def _places(card: Card, anchors: Sequence[int]) -> str:
+    """Where a claim can be checked."""
+    held = [card.anchors[a] for a in anchors if a < len(card.anchors)]
+    return f" ({', '.join(inline_code(anchor_place(a)) for a in held)})" if held else ""
+
+
+def _radius(claim: Claim) -> str:
+    return f" Reaches {', '.join(claim.radius)}." if claim.radius else ""
+
+
+def _lane(lane: Lane) -> str:
+    names = {"test": "run", "benchmark": "measure with", "command": "command", "flag": "launch with"}
+    return (
+        prose_markdown(lane.text) if lane.kind == "prose" else f"{names[lane.kind]} {inline_code(lane.text)}"
+    )
+
+
+def _review(card: Card) -> list[str]:
+    review = card.review
+    if review is None:
+        return []
+    names = ", ".join(markdown_text(r) for r in review.reviewers)
+    lines = [
+        "",
+        "## Review",
+        "",
+        f"{review.threads} threads, {review.comments} comments{', by ' if names else ''}{names}",
+        "",
+    ]
+    return lines + [f"- {prose_markdown(p.text)}{_places(card, p.anchors)}" for p in review.points]
 
 
 def _excerpts(card: Card) -> list[str]:
     lines = ["", "## Excerpts"] if card.excerpts else []
+    if card.without_code is not None:
+        lines += ["", f"No code is shown: {card.without_code.reason}."]
     for excerpt in card.excerpts:
         fence = "`" * max([3, *(len(run) + 1 for run in re.findall(r"`+", excerpt.text))])
         place = f"{inline_code(excerpt.path)} {inline_code(excerpt.hunk)}"
@@ -106,8 +166,9 @@ def _coverage(card: Card) -> str:
         return "the diff could not be read: objects are missing from the clone"
     if cover.state == "not read":
         return "the diff was not read; the card rests on the sources below"
-    note = ", truncated: the rest is data or generated" if cover.truncated else ""
-    return f"all {cover.lines_total} changed lines read, {cover.lines_indexed} indexed{note}"
+    note = ", truncated: the rest is data or generated" if cover.truncated else ", whole"
+    read = f"all {cover.lines_total} changed lines of {cover.files_total} files read"
+    return f"{read}, {cover.lines_indexed} indexed{note}"
 
 
 def _names(card: Card) -> list[str]:
