@@ -145,7 +145,7 @@ def test_a_card_holds_the_facts_of_its_diff(clean, shas):
         shas[2],
     )
     assert (found.additions, found.deletions) == (6, 0)
-    assert found.coverage == Coverage(lines_total=6, lines_indexed=6, files_total=1)
+    assert found.coverage == Coverage(lines_total=6, lines_indexed=6, files_total=1, files_read=1)
     assert found.files == (
         CardFile(path=f"{S}/server_args.py", group="runtime", status="modified", added=6, removed=0, symbol_source="tree-sitter"),
     )  # fmt: skip

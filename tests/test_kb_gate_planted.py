@@ -243,7 +243,7 @@ PLANTED = {
         lambda c: but(c, without_code=WithoutCode(reason="imports only", path=EVICT, line="+        heapq.heapify(heap)")), {"without code"},
     ),
     "a reason without its line": (lambda c: but(c, without_code=WithoutCode(reason="comments only", path=EVICT)), {"without code"}),
-    "a changed file that is not named": (lambda c: but(c, files=c.files[:1], symbols=()), {"files", "counts"}),
+    "a changed file that is not named": (lambda c: but(c, files=c.files[:1]), {"files", "counts", "symbols"}),
     "a file that was not changed": (
         lambda c: but(c, files=(*c.files, msgspec.structs.replace(c.files[0], path="python/sglang/srt/other.py", added=0, removed=0))), {"files"},
     ),
