@@ -62,6 +62,15 @@ def prose_words(text: str) -> list[str]:
     return [w for w in words if len(w) > 1 or w.isdigit()]
 
 
+def prose_parts(text: str) -> list[str]:
+    """Parts alone, wholes left out: joined, the spellings `all-reduce`, `AllReduce` and `all reduce` are one."""
+    parts: list[str] = []
+    for compound in _PROSE.findall(text):
+        known = split_identifier(compound)
+        parts += known if len(known) == 1 else known[1:]
+    return parts
+
+
 def capped(words: Iterable[str], most: int, limit: int) -> str:
     """Words joined for the index: none more than `most` times, at most `limit` different ones, in order of first sight."""
     counts = Counter(words)
