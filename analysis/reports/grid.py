@@ -24,6 +24,7 @@ class Column:
         form: format of numbers, as after the colon of an f-string; `3s` is three significant digits, no exponent.
         text: cells are words: left-aligned.
         definition: what it is, with its unit.
+        link: cells are addresses of our own making: never cut, and links in Markdown.
     """
 
     key: str
@@ -31,6 +32,7 @@ class Column:
     form: str = "g"
     text: bool = False
     definition: str = ""
+    link: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def show(column: Column, value: Cell, widest: int = 0) -> str:
         return ""
     if isinstance(value, str):
         line = plain(value)
-        return f"{line[: widest - 1]}…" if widest and len(line) > widest else line
+        return f"{line[: widest - 1]}…" if widest and not column.link and len(line) > widest else line
     return (
         _significant(value, int(column.form[:-1]))
         if column.form.endswith("s")

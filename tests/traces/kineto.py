@@ -44,8 +44,9 @@ def to_events(
     """Events of one rank: annotations, frames, operators, launches, kernels. Times are ns."""
     rank = kernels[0].rank if kernels else 0
     pid = _PROCESS + rank
-    # a profiler's own span is what comes first; truth counts from it
+    # the profiler's own span and its step come first on every rank; truth counts from them
     yield _x("Trace", "PyTorch Profiler (0)", "Spans", "PyTorch Profiler", 0, 1_000)
+    yield _x("user_annotation", "ProfilerStep#1", pid, _THREAD, 0, 1_000)
     for step in steps:
         yield _x("user_annotation", step.name, pid, _THREAD, step.ts_ns, step.end_ns - step.ts_ns)
         if spec.gpu_annotations:

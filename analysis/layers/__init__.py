@@ -1,0 +1,1 @@
+"""Forward passes and the layers in them, found in the order of kernels on a device."""
