@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Say what took the time of a profiler trace, and what could be faster.",
     ),
     "layers": ("analysis.commands.layers", "layers", "Find forward passes and layers in a trace."),
+    "ncu": ("analysis.commands.ncu", "ncu", "Digest Nsight Compute counters into one next edit."),
     "bench": ("analysis.commands.bench", "bench", "Compare serving benchmarks of any client."),
     "starter": ("kb.commands.starter", "starter", "Keep the embedded cards in data/cards true."),
 }
