@@ -21,11 +21,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "status": ("kb.commands.status", "status", "Say what the knowledge base holds."),
     "doctor": ("kb.commands.doctor", "doctor", "Find what is missing here and the command that mends it."),
     "eval": ("kb.commands.evaluate", "evaluate", "Score retrieval against judged questions."),
-    "trace": (
-        "loop.commands.trace",
-        "trace",
-        "Say what took the time of a profiler trace, and what could be faster.",
-    ),
+    "trace": ("loop.commands.trace", "trace", "Say what took the time of a profiler trace."),
     "layers": ("analysis.commands.layers", "layers", "Find forward passes and layers in a trace."),
     "ncu": ("analysis.commands.ncu", "ncu", "Digest Nsight Compute counters into one next edit."),
     "bench": ("analysis.commands.bench", "bench", "Compare serving benchmarks of any client."),
