@@ -167,10 +167,11 @@ def overlap_rows(staged: Staged, sources: Sources, found: Overlaps) -> list[Over
     size = len(first)
     time, hidden = _sums(groups, kernels.dur, size), _sums(groups, found.hidden, size)
     compute, tight = _sums(groups, found.by_compute, size), _sums(groups, found.tight.astype(np.int64), size)
-    places = np.unique(
-        np.stack([groups, kernels.device.astype(np.int64), kernels.stream.astype(np.int64)]), axis=1
-    )
-    streams = np.bincount(places[0], minlength=size)
+    place = np.unique(
+        kernels.device.astype(np.int64) << 32 | kernels.stream.astype(np.int64), return_inverse=True
+    )[1]
+    pairs = np.unique(groups * (int(place.max()) + 1) + place)
+    streams = np.bincount(pairs // (int(place.max()) + 1), minlength=size)
     busy = {t.stage: t.busy_ns for t in found.stages}
     rows: list[OverlapRow] = []
     last, number = -1, 0

@@ -23,8 +23,9 @@ from analysis.kineto.events import BOUNDARY, decode_one
 if TYPE_CHECKING:
     from zlib import _Decompress as Inflater
 
-CHUNK = 8 << 20
-_INFLATED = 4 << 20
+# small enough to stay in a core's cache from inflating to columns: 8 MB takes 40% more time
+CHUNK = 1 << 20
+_INFLATED = 512 << 10
 _DEFLATED = 256 << 10
 _LONGEST_HEADER = 512 << 20
 _WINDOW = 64 << 10

@@ -142,7 +142,7 @@ class ColumnFiles:
     def _other(self, others: list[AnyEvent], counts: Counter[str]) -> None:
         """Events that are no span of time: names of processes and threads are kept, flows repeat `correlation`."""
         for event in others:
-            if event.ph == "M" and event.args is not None and event.name in ("process_name", "thread_name"):
+            if event.ph == "M" and event.name in ("process_name", "thread_name"):
                 text = bytes(event.args.label)
                 if text:
                     self.labels[f"{event.name[:-5]}:{event.pid}:{event.tid}"] = str(
@@ -160,7 +160,7 @@ class ColumnFiles:
         number = self.symbols
         names = [number[row.name] for row in rows]
         found: dict[str, object] = {"ts": ts, "dur": dur, "name": names}
-        args = [row.args or ev.NO_ARGS for row in rows]
+        args = [row.args for row in rows]
         if table in ("launches", "ops", "annotations", "frames"):
             tracks = self.tracks
             found["track"] = [tracks[row.pid, row.tid] for row in rows]
@@ -171,7 +171,7 @@ class ColumnFiles:
         if table == "launches":
             found["kernel"] = [number[a.kernel] if a.kernel else -1 for a in args]
         if table == "frames":
-            found["python_id"] = [-1 if a.python_id is None else a.python_id for a in args]
+            found["python_id"] = [a.python_id for a in args]
             found["parent"] = [-1 if a.parent is None else a.parent for a in args]
         elif table == "ops":
             found["dims"] = self._texts([a.dims for a in args])
@@ -241,8 +241,8 @@ def _ns(value: float | Decimal | None) -> int | None:
 
 def _fits(event: ev.ExactEvent) -> bool:
     """Whether every number of an event fits its column."""
-    args = event.args or ev.NO_ARGS
-    long = (args.external, args.correlation, args.node, args.python_id or 0, args.parent or 0)
+    args = event.args
+    long = (args.external, args.correlation, args.node, args.python_id, args.parent or 0)
     sizes = (args.size if isinstance(args.size, int) else 0, *long)
     places = [p for p in (args.device, args.stream) if p != ev.ABSENT]
     return all(abs(n) < 2**62 for n in sizes) and all(abs(p) < _SMALL for p in places)

@@ -24,14 +24,14 @@ _NO_RAW = msgspec.Raw()
 ABSENT = -(2**62)
 
 
-class Args(msgspec.Struct, gc=False):
+class Args(msgspec.Struct, gc=False, frozen=True):
     """The fields of `args` that some table keeps."""
 
     external: int = msgspec.field(name="External id", default=-1)
     correlation: int = -1
     device: int = ABSENT
     stream: int = ABSENT
-    python_id: int | None = msgspec.field(name="Python id", default=None)
+    python_id: int = msgspec.field(name="Python id", default=-1)
     parent: int | None = msgspec.field(name="Python parent id", default=None)
     size: int | str = msgspec.field(name="bytes", default=-1)
     node: int = msgspec.field(name="graph node id", default=-1)
@@ -41,6 +41,9 @@ class Args(msgspec.Struct, gc=False):
     dims: msgspec.Raw = msgspec.field(name="Input Dims", default=_NO_RAW)
     types: msgspec.Raw = msgspec.field(name="Input type", default=_NO_RAW)
     label: msgspec.Raw = msgspec.field(name="name", default=_NO_RAW)
+
+
+NO_ARGS = Args()
 
 
 class Event(msgspec.Struct, gc=False):
@@ -53,7 +56,7 @@ class Event(msgspec.Struct, gc=False):
     tid: int | str = -1
     ts: float = math.nan
     dur: float = math.nan
-    args: Args | None = None
+    args: Args = NO_ARGS
 
 
 class ExactEvent(msgspec.Struct, gc=False):
@@ -66,10 +69,9 @@ class ExactEvent(msgspec.Struct, gc=False):
     tid: int | str = -1
     ts: Decimal | None = None
     dur: Decimal | None = None
-    args: Args | None = None
+    args: Args = NO_ARGS
 
 
-NO_ARGS = Args()
 _fast = msgspec.json.Decoder(list[Event])
 _exact = msgspec.json.Decoder(list[ExactEvent])
 _one = msgspec.json.Decoder(ExactEvent)

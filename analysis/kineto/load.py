@@ -6,6 +6,7 @@ n-th chunk of it. So nothing but the finished columns passes between them, and t
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -100,12 +101,16 @@ def _read(path: Path, folder: Path, share: int, of: int) -> tuple[ColumnFiles, R
     """Decode the chunks of one share of a file."""
     reading = Reading()
     files = ColumnFiles(folder)
+    collecting = gc.isenabled()
+    gc.disable()  # millions of objects come and go, none in a cycle
     try:
         for number, chunk in enumerate(chunks(path, reading)):
             if number % of == share:
                 files.add(chunk)
     finally:
         files.close()
+        if collecting:
+            gc.enable()
     return files, reading
 
 
