@@ -140,7 +140,7 @@ def model(machine: Machine) -> Any:
                 cache[0].index_copy_(2, at, k)
                 cache[1].index_copy_(2, at, v)
                 k, v = cache[0][:b], cache[1][:b]
-            k, v = (z.repeat_interleave(heads // kv, 1) for z in (k, v))
+            k, v = (z.unsqueeze(2).expand(-1, -1, heads // kv, -1, -1).flatten(1, 2) for z in (k, v))
             y = f.scaled_dot_product_attention(q, k, v, is_causal=t > 1)
             return self.out(y.transpose(1, 2).reshape(b, t, width))
 
