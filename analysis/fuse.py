@@ -10,15 +10,18 @@ import re
 import tomllib
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.errors import RulesError
 from analysis.sources import Sources
 from analysis.steps import ORDER, Stage, Staged, read_step
 from analysis.taxonomy import RULES, family_names, family_of_kernels, short_name
 from analysis.trace import Bools, Ints, Trace
+
+if TYPE_CHECKING:  # its import takes as long as a small trace
+    from numpy.typing import NDArray
 
 # longer pauses are no launch gap: something else was waited for
 _NEAR_NS = 20_000

@@ -6,14 +6,17 @@ On a trace without a GPU the rows are operators with their self time: time on th
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.sources import HOW, NOTHING, Sources, Texts, sites_of_ops
 from analysis.steps import ORDER, Stage, Staged
 from analysis.taxonomy import family_names, family_of_kernels, family_of_ops, short_name
 from analysis.trace import Ints, Ops
+
+if TYPE_CHECKING:  # its import takes as long as a small trace
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)

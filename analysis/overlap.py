@@ -16,15 +16,18 @@ Definitions, all in ns on one device:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.kernel_table import _sums
 from analysis.sources import Sources
 from analysis.steps import ORDER, Stage, Staged
 from analysis.taxonomy import COMMUNICATION, family_names, family_of_kernels, short_name
 from analysis.trace import Bools, Ints, Trace
+
+if TYPE_CHECKING:  # its import takes as long as a small trace
+    from numpy.typing import NDArray
 
 DATA, SYNC, LAUNCH, DEPENDENCY, UNKNOWN = range(5)
 CAUSES = ("data", "synchronisation", "launch-bound", "dependency", "unknown")

@@ -8,12 +8,15 @@ kernels take their places from a capture trace (`analysis.capture`), or stay wit
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.links import FrameIndex, is_replay, launch_of_kernels, op_of_kernels, read_site
 from analysis.trace import Bools, Ints, Numbers, Trace
+
+if TYPE_CHECKING:  # its import takes as long as a small trace
+    from numpy.typing import NDArray
 
 NOTHING, BY_EXTERNAL_ID, BY_LAUNCH, BY_CAPTURE = range(4)
 HOW = ("unresolved", "External id", "launch frame", "capture trace")

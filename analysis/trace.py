@@ -12,17 +12,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.sidecar import open_columns
 from analysis.tables import KERNEL, TABLES, Problem
 
-Ints = NDArray[np.int64]
-Numbers = NDArray[np.int32]
-Bools = NDArray[np.bool_]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+    Numbers = NDArray[np.int32]
+    Bools = NDArray[np.bool_]
+else:  # importing numpy.typing takes as long as reading a small trace
+    Ints = Numbers = Bools = np.ndarray
 
 
 @dataclass(frozen=True)
@@ -151,6 +155,7 @@ class Trace:
     Attributes:
         path: the file.
         sha256: hash of its content; `ref` is its short form for references.
+        folder: its sidecar.
         tracks: (process, thread) of each track number; names of Kineto's own tracks are texts.
         labels: `process:<pid>:<tid>` -> name, as Kineto's metadata says.
         header: the keys around the events.
@@ -162,7 +167,7 @@ class Trace:
 
     def __init__(self, path: Path, cache: Path | None = None, processes: int | None = None) -> None:
         self.path = path
-        self.sha256, self._folder, loaded = open_columns(path, cache, processes)
+        self.sha256, self.folder, loaded = open_columns(path, cache, processes)
         self._symbols = loaded.symbols
         self.tracks = [tuple(track) for track in loaded.tracks]
         self.labels = loaded.labels
@@ -209,27 +214,27 @@ class Trace:
     @cached_property
     def kernels(self) -> Kernels:
         """What ran on the devices."""
-        return Kernels.read(self._folder, self._rows["kernels"])
+        return Kernels.read(self.folder, self._rows["kernels"])
 
     @cached_property
     def launches(self) -> Launches:
         """Calls of the runtime and the driver."""
-        return Launches.read(self._folder, self._rows["launches"])
+        return Launches.read(self.folder, self._rows["launches"])
 
     @cached_property
     def ops(self) -> Ops:
         """Operators on the CPU."""
-        return Ops.read(self._folder, self._rows["ops"])
+        return Ops.read(self.folder, self._rows["ops"])
 
     @cached_property
     def annotations(self) -> Annotations:
         """Named ranges."""
-        return Annotations.read(self._folder, self._rows["annotations"])
+        return Annotations.read(self.folder, self._rows["annotations"])
 
     @cached_property
     def frames(self) -> Frames:
         """Calls of Python functions."""
-        return Frames.read(self._folder, self._rows["frames"])
+        return Frames.read(self.folder, self._rows["frames"])
 
     @property
     def span_ns(self) -> int:
@@ -252,6 +257,11 @@ class Trace:
             return rank
         found = re.search(r"(?:-TP-|[-_.]rank[-_]?)(\d+)", self.path.name)
         return int(found[1]) if found else None
+
+    @property
+    def stage_by_name(self) -> bool:
+        """Whether the file's name may decide on a stage (`-EXTEND`, `-DECODE`)."""
+        return re.search(r"-(?:EXTEND|DECODE)\.", self.path.name) is not None
 
     @property
     def world_size(self) -> int | None:

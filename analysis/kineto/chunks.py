@@ -28,7 +28,7 @@ CHUNK = 1 << 20
 _INFLATED = 512 << 10
 _DEFLATED = 256 << 10
 _LONGEST_HEADER = 512 << 20
-_WINDOW = 64 << 10
+_WINDOW = 16 << 10
 _ARRAY = re.compile(rb'"traceEvents"\s*:\s*\[')
 _END = re.compile(rb"\}\s*\](?=\s*(?:[,}]|$))")
 
@@ -51,32 +51,37 @@ class Reading:
 
 
 def chunks(path: Path, reading: Reading) -> Iterator[bytes]:
-    """Cut a trace into chunks of whole events: text between brackets, without the comma at the end.
+    """Cut a trace into chunks of whole events, each a JSON array.
 
     Raises:
         UnreadableTrace: the file can't be opened, or holds no array of events.
     """
     blocks = _blocks(path, reading)
-    buffer = _to_the_array(path, blocks, reading)
+    rest = _to_the_array(path, blocks, reading)
     while True:
-        parts, held = [buffer], len(buffer)
+        parts, held = [b"[", rest], len(rest)
         for block in blocks:
             parts.append(block)
             held += len(block)
             if held >= CHUNK:
                 break
         else:
-            yield from _last(b"".join(parts), reading)
+            yield from _last(b"".join(parts[1:]), reading)
             return
-        buffer = b"".join(parts)
-        cut = last_boundary(buffer)
+        cut = last_boundary(parts[-1])  # the last piece nearly always holds one: the rest isn't copied for it
+        if cut is None:
+            parts = [b"[", b"".join(parts[1:])]
+            cut = last_boundary(parts[-1])
         if cut is not None:
-            yield buffer[: cut[0]]
-            buffer = buffer[cut[1] :]
+            rest = parts[-1][cut[1] :]
+            parts[-1] = parts[-1][: cut[0]]
+            yield b"".join([*parts, b"]"])
         elif held > _LONGEST_HEADER:
             reading.problems.append("a stretch of the file holds no event boundary")
-            yield buffer
-            buffer = b""
+            yield b"".join([*parts, b"]"])
+            rest = b""
+        else:
+            rest = parts[-1]
 
 
 def last_boundary(buffer: bytes) -> tuple[int, int] | None:
@@ -123,10 +128,10 @@ def _last(buffer: bytes, reading: Reading) -> Iterator[bytes]:
     end = _array_end(buffer, start)
     if end is None:
         reading.problems.append("the file ends inside the array of events")
-        yield buffer
+        yield b"[" + buffer + b"]"
         return
     if buffer[: end[0]].strip():
-        yield buffer[: end[0]]
+        yield b"[" + buffer[: end[0]] + b"]"
     rest = buffer[end[1] :].strip()
     if rest or not reading.bare:
         _keys(b"{" + rest.lstrip(b","), reading)

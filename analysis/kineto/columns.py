@@ -6,17 +6,20 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.kineto import events as ev
 from analysis.tables import CATEGORIES, KINDS, TABLES, UNUSED
 
+if TYPE_CHECKING:  # its import takes as long as a small trace
+    from numpy.typing import NDArray
+
+    Ints = NDArray[np.int64]
+
 AnyEvent = ev.Event | ev.ExactEvent
-Ints = NDArray[np.int64]
 _SMALL = 2**31
 _OTHER_PHASES = frozenset("ifstMCbenNODIPvRcSTFp(,)")
 
@@ -62,11 +65,14 @@ class ColumnFiles:
         self.labels: dict[str, str] = {}
         self.counts: Counter[str] = Counter()
         self.rows = dict.fromkeys(TABLES, 0)
+        self._known_sizes: dict[tuple[int, ...] | None, int] = {}
         self._exact = False
         self._files: dict[str, BinaryIO] = {}
         for table, columns in TABLES.items():
             for column in columns:
-                self._files[f"{table}.{column}"] = (folder / f"{table}.{column}").open("wb")
+                self._files[f"{table}.{column}"] = (folder / f"{table}.{column}").open(
+                    "wb", buffering=1 << 17
+                )
 
     def close(self) -> None:
         """Flush and close every file."""
@@ -162,8 +168,7 @@ class ColumnFiles:
         found: dict[str, object] = {"ts": ts, "dur": dur, "name": names}
         args = [row.args for row in rows]
         if table in ("launches", "ops", "annotations", "frames"):
-            tracks = self.tracks
-            found["track"] = [tracks[row.pid, row.tid] for row in rows]
+            found["track"] = self._tracks([row.pid for row in rows], [row.tid for row in rows])
         if table in ("kernels", "launches", "ops", "annotations"):
             found["external"] = [a.external for a in args]
         if table in ("kernels", "launches"):
@@ -180,14 +185,28 @@ class ColumnFiles:
             found["kind"] = [KINDS[category]] * len(rows)
             found["size"] = [a.size if isinstance(a.size, int) else -1 for a in args]
             found["node"] = [a.node for a in args]
-            found["grid"] = self._texts([a.grid for a in args])
-            found["block"] = self._texts([a.block for a in args])
+            found["grid"] = self._sizes([a.grid for a in args])
+            found["block"] = self._sizes([a.block for a in args])
         if table == "kernels" or category == "gpu_user_annotation":
             found["device"] = [_place(a.device, row.pid) for a, row in zip(args, rows, strict=True)]
             found["stream"] = [_place(a.stream, row.tid) for a, row in zip(args, rows, strict=True)]
         elif table == "annotations":
             found["device"] = found["stream"] = [-1] * len(rows)
         return {column: np.asarray(found[column], dtype) for column, dtype in TABLES[table].items()}
+
+    def _tracks(self, pids: list[int | str], tids: list[int | str]) -> Sequence[int] | Ints:
+        if len(set(pids)) == 1 and len(set(tids)) == 1:
+            return np.full(len(pids), self.tracks[pids[0], tids[0]])
+        tracks = self.tracks
+        return [tracks[pair] for pair in zip(pids, tids, strict=True)]
+
+    def _sizes(self, sizes: list[tuple[int, ...] | None]) -> list[int]:
+        """Numbers of texts such as `[132, 1, 1]`; -1 where there is none."""
+        known, number = self._known_sizes, self.symbols
+        for size in set(sizes):
+            if size not in known:
+                known[size] = -1 if size is None else number[str(list(size))]
+        return [known[size] for size in sizes]
 
     def _texts(self, raws: list[msgspec.Raw]) -> list[int]:
         """Numbers of short JSON texts (shapes, types); -1 where there is none."""

@@ -36,8 +36,8 @@ class Args(msgspec.Struct, gc=False, frozen=True):
     size: int | str = msgspec.field(name="bytes", default=-1)
     node: int = msgspec.field(name="graph node id", default=-1)
     kernel: str | None = None
-    grid: msgspec.Raw = _NO_RAW
-    block: msgspec.Raw = _NO_RAW
+    grid: tuple[int, ...] | None = None
+    block: tuple[int, ...] | None = None
     dims: msgspec.Raw = msgspec.field(name="Input Dims", default=_NO_RAW)
     types: msgspec.Raw = msgspec.field(name="Input type", default=_NO_RAW)
     label: msgspec.Raw = msgspec.field(name="name", default=_NO_RAW)
@@ -82,22 +82,22 @@ _BAD_ESCAPE = re.compile(r'\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})')
 
 
 def decode(chunk: bytes) -> list[Event]:
-    """Events of a chunk (events and commas, no brackets); `msgspec.DecodeError` when one of them is broken."""
-    return _fast.decode(b"[" + chunk + b"]")
+    """Events of a chunk, a JSON array; `msgspec.DecodeError` when one of them is broken."""
+    return _fast.decode(chunk)
 
 
 def decode_exact(chunk: bytes) -> list[ExactEvent]:
     """The same with times as decimals."""
-    return _exact.decode(b"[" + chunk + b"]")
+    return _exact.decode(chunk)
 
 
 def pieces(chunk: bytes) -> Iterator[bytes]:
     """The text of each event of a chunk that isn't JSON as a whole."""
-    start = 0
+    start, end = 1, len(chunk) - 1  # between the brackets
     for match in BOUNDARY.finditer(chunk):
         yield chunk[start : match.start() + 1]
         start = match.end()
-    yield chunk[start:]
+    yield chunk[start:end]
 
 
 def decode_one(text: bytes) -> tuple[ExactEvent | None, bool]:
@@ -144,8 +144,8 @@ def _lenient(value: dict[str, Any]) -> ExactEvent | None:
             size=_integer(args.get("bytes")),
             node=_integer(args.get("graph node id")),
             kernel=str(args["kernel"]) if args.get("kernel") else None,
-            grid=_raw(args.get("grid")),
-            block=_raw(args.get("block")),
+            grid=_sizes(args.get("grid")),
+            block=_sizes(args.get("block")),
             dims=_raw(args.get("Input Dims")),
             types=_raw(args.get("Input type")),
             label=_raw(args.get("name")),
@@ -171,6 +171,11 @@ def _decimal(value: Any) -> Decimal | None:
         return None
     number = Decimal(value)
     return number if number.is_finite() else None
+
+
+def _sizes(value: Any) -> tuple[int, ...] | None:
+    good = isinstance(value, list) and all(isinstance(n, int) and abs(n) < 2**62 for n in value)
+    return tuple(value) if good else None
 
 
 def _raw(value: Any) -> msgspec.Raw:

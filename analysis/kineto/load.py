@@ -24,7 +24,7 @@ from analysis.kineto.chunks import Reading, chunks
 from analysis.kineto.columns import ColumnFiles, Part
 from analysis.tables import SYMBOLIC, TABLES, Problem
 
-_WORTH_A_PROCESS = 2 << 20  # bytes of a compressed file; about 30 MB of JSON
+_WORTH_A_PROCESS = 1 << 20  # bytes of a compressed file; about 13 MB of JSON
 _BLOCK = 1 << 20  # rows copied at a time
 _PROGRESS = Callable[[int], None]
 

@@ -64,7 +64,7 @@ def show(
     JSON and CSV hold all rows, with times in nanoseconds and microseconds; text, Markdown and HTML those above
     --min-share. CSV is one table, the kernels' unless --table says another.
     """
-    from analysis.report import analyse
+    from analysis.remembered import report_of
     from analysis.reports.trace_text import Choice
     from analysis.steps import Stage
     from analysis.trace import Trace
@@ -72,7 +72,7 @@ def show(
     wanted = tuple(Stage("prefill" if name == "extend" else name) for name in stages)
     choice = Choice(wanted, tables or _TABLES, limit, min_share)
     others = [Trace.open(path) for path in captures]
-    reports = [analyse(Trace.open(path), others) for path in files]
+    reports = [report_of(Trace.open(path), others) for path in files]
     found = (
         [gathered for report in reports for gathered in _evidence(report, choice, kb)] if evidence else None
     )

@@ -149,9 +149,9 @@ def make(folder: Path, sizes: list[int]) -> None:
 OURS = """
 import sys, time
 started = time.perf_counter()
-from analysis.report import analyse
+from analysis.remembered import report_of
 from analysis.trace import Trace
-found = analyse(Trace.open(sys.argv[1]))
+found = report_of(Trace.open(sys.argv[1]))
 print(len(found.kernels), len(found.overlaps), len(found.fusions), found.kernel_ns, file=sys.stderr)
 """
 HTA = """
