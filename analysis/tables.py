@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 # raise it when a table, a column or the reading of an event changes: older sidecars are then written anew
-SCHEMA = 2
+SCHEMA = 3
 
 TABLES: dict[str, dict[str, str]] = {
     "kernels": {
@@ -106,7 +106,7 @@ class Problem(msgspec.Struct, frozen=True):
     """Something that makes a number of this trace less than the whole truth.
 
     Attributes:
-        kind: broken, repaired, untimed, unknown_category, damaged, unpaired.
+        kind: broken, repaired, untimed, nameless, unknown_category, damaged, unpaired.
         count: events concerned, 0 where it is the file.
         text: one line for the reader of a report.
     """

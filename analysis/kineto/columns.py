@@ -41,20 +41,20 @@ class Tracks(dict[tuple[int | str, int | str], int]):
 
 
 class Part(msgspec.Struct):
-    """What one reader leaves beside its column files."""
+    """What one reader leaves beside its column files. `runs`: rows by table at the end of each run of chunks."""
 
     symbols: list[str]
     tracks: list[tuple[int | str, int | str]]
     labels: dict[str, str]
     counts: dict[str, int]
     rows: dict[str, int]
-    chunks: list[int]
+    runs: list[dict[str, int]]
 
 
 class ColumnFiles:
     """Appends chunks of events to `<folder>/<table>.<column>`.
 
-    Counts kept: `events`, `broken`, `repaired`, `untimed`, `pairs` (begin/end events, which aren't read) and
+    Counts kept: `events`, `broken`, `repaired`, `untimed`, `nameless`, `pairs` (begin/end events, which aren't read) and
     `category:<name>` for complete events of a category that isn't known.
     """
 
@@ -65,6 +65,7 @@ class ColumnFiles:
         self.labels: dict[str, str] = {}
         self.counts: Counter[str] = Counter()
         self.rows = dict.fromkeys(TABLES, 0)
+        self.runs: list[dict[str, int]] = []
         self._known_sizes: dict[tuple[int, ...] | None, int] = {}
         self._exact = False
         self._files: dict[str, BinaryIO] = {}
@@ -79,9 +80,15 @@ class ColumnFiles:
         for file in self._files.values():
             file.close()
 
+    def end_run(self) -> None:
+        """Note how far the tables have come; parts of several readers are put together run by run."""
+        self.runs.append(dict(self.rows))
+
     def part(self) -> Part:
         """What the columns' numbers stand for."""
-        return Part(list(self.symbols), list(self.tracks), self.labels, dict(self.counts), self.rows, [])
+        return Part(
+            list(self.symbols), list(self.tracks), self.labels, dict(self.counts), self.rows, self.runs
+        )
 
     def add(self, chunk: bytes) -> None:
         """Decode a chunk and append it; what is broken in it costs one event each."""
@@ -165,6 +172,8 @@ class ColumnFiles:
         """The columns of one table for events of one category."""
         number = self.symbols
         names = [number[row.name] for row in rows]
+        if table == "kernels" and "" in number:
+            self.counts["nameless"] += names.count(number[""])
         found: dict[str, object] = {"ts": ts, "dur": dur, "name": names}
         args = [row.args for row in rows]
         if table in ("launches", "ops", "annotations", "frames"):

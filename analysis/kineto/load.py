@@ -1,20 +1,24 @@
 """A trace file into a folder of columns, on as many processes as help.
 
 Every process streams the whole file, which is cheap (inflating is ten times faster than decoding), and decodes each
-n-th chunk of it. So nothing but the finished columns passes between them, and those pass as files.
+n-th run of chunks. So nothing but the finished columns passes between them, and those pass as files, which are put
+together in the order of the file: the columns are the same whoever read them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import multiprocessing
 import os
+import shutil
 import sys
 import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -24,9 +28,20 @@ from analysis.kineto.chunks import Reading, chunks
 from analysis.kineto.columns import ColumnFiles, Part
 from analysis.tables import SYMBOLIC, TABLES, Problem
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 _WORTH_A_PROCESS = 1 << 20  # bytes of a compressed file; about 13 MB of JSON
-_BLOCK = 1 << 20  # rows copied at a time
-_PROGRESS = Callable[[int], None]
+_COMPRESSED_CHUNK = 70 << 10  # a chunk of a typical trace, compressed
+
+
+@dataclass(frozen=True)
+class Share:
+    """Which chunks a process reads: of every `of` runs of `run` chunks the one with this number."""
+
+    number: int
+    of: int
+    run: int
 
 
 class Loaded(msgspec.Struct):
@@ -57,17 +72,18 @@ def load(path: Path, folder: Path, processes: int | None = None) -> Loaded:
     except OSError as exc:
         raise UnreadableTrace(f"{path}: {exc.strerror or exc}") from exc
     wanted = processes or _processes(compressed)
+    run = max(1, min(32, compressed // (_COMPRESSED_CHUNK * 8 * wanted)))
     helpers = []
     for share in range(1, wanted):
         (folder / f"part{share}").mkdir()
-        helpers.append(_start(path, folder / f"part{share}", share, wanted))
-    files, reading = _read(path, folder, 0, wanted)
+        helpers.append(_start(path, folder / f"part{share}", Share(share, wanted, run)))
+    files, reading = _read(path, folder, Share(0, wanted, run))
     parts = [files.part()]
     for share, helper in enumerate(helpers, 1):
         helper.join()
         place = folder / f"part{share}"
         if helper.exitcode != 0:  # killed, or out of memory: its share is read here
-            files, _ = _read(path, place, share, wanted)
+            files, _ = _read(path, place, Share(share, wanted, run))
             parts.append(files.part())
         else:
             parts.append(msgspec.json.decode((place / "part.json").read_bytes(), type=Part))
@@ -81,9 +97,9 @@ def _processes(compressed: int) -> int:
     return min(len(os.sched_getaffinity(0)), 6)
 
 
-def _start(path: Path, folder: Path, share: int, of: int) -> multiprocessing.process.BaseProcess:
+def _start(path: Path, folder: Path, share: Share) -> multiprocessing.process.BaseProcess:
     context = multiprocessing.get_context("fork")
-    process = context.Process(target=_help, args=(path, folder, share, of), daemon=True)
+    process = context.Process(target=_help, args=(path, folder, share), daemon=True)
     with warnings.catch_warnings():
         # numpy's BLAS has threads of its own, idle here, and mends them after a fork
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -91,13 +107,13 @@ def _start(path: Path, folder: Path, share: int, of: int) -> multiprocessing.pro
     return process
 
 
-def _help(path: Path, folder: Path, share: int, of: int) -> None:
+def _help(path: Path, folder: Path, share: Share) -> None:
     """The work of a helper process; the first process reports what is wrong with the file."""
-    files, _ = _read(path, folder, share, of)
+    files, _ = _read(path, folder, share)
     (folder / "part.json").write_bytes(msgspec.json.encode(files.part()))
 
 
-def _read(path: Path, folder: Path, share: int, of: int) -> tuple[ColumnFiles, Reading]:
+def _read(path: Path, folder: Path, share: Share) -> tuple[ColumnFiles, Reading]:
     """Decode the chunks of one share of a file."""
     reading = Reading()
     files = ColumnFiles(folder)
@@ -105,8 +121,12 @@ def _read(path: Path, folder: Path, share: int, of: int) -> tuple[ColumnFiles, R
     gc.disable()  # millions of objects come and go, none in a cycle
     try:
         for number, chunk in enumerate(chunks(path, reading)):
-            if number % of == share:
+            run, place = divmod(number, share.run)
+            if run % share.of == share.number:
                 files.add(chunk)
+                if place == share.run - 1:
+                    files.end_run()
+        files.end_run()
     finally:
         files.close()
         if collecting:
@@ -116,39 +136,29 @@ def _read(path: Path, folder: Path, share: int, of: int) -> tuple[ColumnFiles, R
 
 def _join(folder: Path, parts: list[Part], reading: Reading) -> Loaded:
     """One folder of columns out of the parts; starts counted from the first event."""
-    first = parts[0]
-    symbols = {text: number for number, text in enumerate(first.symbols)}
-    tracks = {tuple(track): number for number, track in enumerate(first.tracks)}
-    counts = Counter(first.counts)
-    labels = dict(first.labels)
-    rows = Counter(first.rows)
-    for share, part in enumerate(parts[1:], 1):
-        maps = {
-            "symbol": np.array(
-                [symbols.setdefault(text, len(symbols)) for text in part.symbols] + [-1], np.int32
-            ),
-            "track": np.array(
-                [tracks.setdefault(tuple(t), len(tracks)) for t in part.tracks] + [-1], np.int32
-            ),
-        }
-        place = folder / f"part{share}"
-        for table, columns in TABLES.items():
-            for column, dtype in columns.items():
-                mapped = (
-                    maps["symbol" if column in SYMBOLIC else "track"]
-                    if column in SYMBOLIC | {"track"}
-                    else None
-                )
-                source = place / f"{table}.{column}"
-                with (folder / source.name).open("ab") as target:
-                    for block in _blocks(source, dtype):
-                        target.write((block if mapped is None else mapped[block]).tobytes())
-                source.unlink()
+    symbols: dict[str, int] = {}
+    tracks: dict[tuple[int | str, ...], int] = {}
+    counts: Counter[str] = Counter()
+    labels: dict[str, str] = {}
+    rows: Counter[str] = Counter()
+    maps: list[dict[str, NDArray[np.int32]]] = []
+    for part in parts:
+        numbers = [symbols.setdefault(text, len(symbols)) for text in part.symbols]
+        places = [tracks.setdefault(tuple(track), len(tracks)) for track in part.tracks]
+        maps.append(
+            {"symbol": np.array([*numbers, -1], np.int32), "track": np.array([*places, -1], np.int32)}
+        )
         counts.update(part.counts)
         labels.update(part.labels)
         rows.update(part.rows)
-        (place / "part.json").unlink(missing_ok=True)
-        place.rmdir()
+    if len(parts) > 1:
+        for table, columns in TABLES.items():
+            for column, dtype in columns.items():
+                _put_together(
+                    folder, f"{table}.{column}", dtype, [[run[table] for run in p.runs] for p in parts], maps
+                )
+        for share in range(1, len(parts)):
+            shutil.rmtree(folder / f"part{share}")
     origin = _settle(folder)
     return Loaded(
         symbols=list(symbols),
@@ -163,17 +173,28 @@ def _join(folder: Path, parts: list[Part], reading: Reading) -> Loaded:
     )
 
 
-def _blocks(path: Path, dtype: str) -> Iterator[np.ndarray[tuple[int], np.dtype[np.generic]]]:
-    """A column in pieces."""
-    with path.open("rb") as file:
-        while len(block := np.fromfile(file, dtype, _BLOCK)):
-            yield block
+def _put_together(
+    folder: Path, name: str, dtype: str, ends: list[list[int]], maps: list[dict[str, NDArray[np.int32]]]
+) -> None:
+    """One column out of those of the parts, run by run in turn; `ends` are its rows at the end of each run."""
+    column = name.partition(".")[2]
+    kind = "symbol" if column in SYMBOLIC else "track" if column == "track" else ""
+    places = [folder / name, *(folder / f"part{share}" / name for share in range(1, len(ends)))]
+    whole = folder / f"{name}.whole"
+    with whole.open("wb") as target, contextlib.ExitStack() as stack:
+        sources = [stack.enter_context(place.open("rb")) for place in places]
+        for run in range(max(map(len, ends))):
+            for source, stops, numbers in zip(sources, ends, maps, strict=True):
+                if run < len(stops):
+                    values = np.fromfile(source, dtype, stops[run] - (stops[run - 1] if run else 0))
+                    target.write((numbers[kind][values] if kind else values).tobytes())
+    whole.replace(folder / name)
 
 
 def _settle(folder: Path) -> int:
     """Sort each table by start and count starts from the first event; that event's time in ns is returned.
 
-    Frames keep the order of the file: there are many, and only those that launched something are looked at.
+    Frames keep the order of the file: there are many, and only those around a launch are looked at.
     """
     starts = {}
     for table in TABLES:
@@ -208,6 +229,10 @@ def _problems(counts: Counter[str], reading: Reading) -> list[Problem]:
     if untimed:
         found.append(
             Problem("untimed", untimed, f"{untimed} events lack a usable start or duration and are left out")
+        )
+    if nameless := counts["nameless"]:
+        found.append(
+            Problem("nameless", nameless, f"{nameless} kernels have no name, so that no family is theirs")
         )
     if pairs:
         found.append(
