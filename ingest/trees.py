@@ -136,6 +136,27 @@ def definitions(tree: Tree, names: Sequence[str], under: Sequence[str] = ()) -> 
     return found
 
 
+def mentions(tree: Tree, names: Sequence[str], under: Sequence[str] = ()) -> dict[str, int]:
+    """How often each of some names stands in the tree; names that stand nowhere are left out.
+
+    Args:
+        tree: where to look.
+        names: words; flags with their dashes are words too.
+        under: files or folders to look in, everywhere when empty.
+    """
+    wanted = [n for n in dict.fromkeys(names) if re.fullmatch(r"-{0,2}\w[\w-]*", n)]
+    if not wanted:
+        return {}
+    args = ["grep", "-h", "-o", "-I", "-w", "-F", *(part for n in wanted for part in ("-e", n))]
+    pathspecs = [f":(literal){u.rstrip('/')}" for u in under] or ["."]
+    try:
+        raw = tree.repository.run(*args, tree.sha, "--", *pathspecs)
+    except GitFailed:
+        return {}
+    counts = Counter(raw.decode("utf-8", "replace").split("\n"))
+    return {n: counts[n] for n in wanted if counts[n]}
+
+
 def _line_and_text(rest: str) -> tuple[str, str]:
     """Git writes a NUL or a colon behind the line number, depending on its version."""
     digits = re.match(r"\d+", rest)

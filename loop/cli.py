@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "show": ("kb.commands.show", "show", "Show one dossier card."),
     "gate": ("kb.commands.gate", "gate", "Check cards against the review gate."),
     "families": ("kb.commands.families", "families", "List model families, or what one covers."),
+    "family": ("kb.commands.family", "family", "Write the manual of a model family in one engine."),
     "where": ("kb.commands.where", "where", "Say where something is in an engine's source tree."),
     "status": ("kb.commands.status", "status", "Say what the knowledge base holds."),
     "doctor": ("kb.commands.doctor", "doctor", "Find what is missing here and the command that mends it."),

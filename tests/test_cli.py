@@ -129,7 +129,7 @@ ALL = dict(commands(cli))
 
 def test_these_are_the_commands():
     assert [" ".join(path) for path in ALL] == [
-        "ingest", "ingest git", "ingest starter", "query", "show", "gate", "families", "where", "status", "doctor", "eval", "eval retrieval",
+        "ingest", "ingest git", "ingest starter", "query", "show", "gate", "families", "family", "where", "status", "doctor", "eval", "eval retrieval",
         "trace", "trace diff", "trace show", "layers", "ncu", "bench", "bench compare", "bench rows",
         "starter", "starter check", "starter facts",
     ]  # fmt: skip
@@ -187,7 +187,8 @@ def test_help_loads_nothing_heavy():
 
 
 @pytest.mark.parametrize(
-    "command", ["query", "ingest", "show", "status", "families", "where", "doctor", "eval", "starter"]
+    "command",
+    ["query", "ingest", "show", "status", "families", "family", "where", "doctor", "eval", "starter"],
 )
 def test_help_of_a_command_loads_no_store(command):
     assert not imported_by(command, "--help") & {"lancedb", "numpy", "pyarrow"}

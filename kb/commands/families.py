@@ -16,7 +16,10 @@ from kb.commands.options import json_option, kb_option, open_store, parse_repo
 @kb_option
 @json_option
 def families(name: str | None, unmatched: bool, repo: str | None, kb: str | None, as_json: bool) -> None:
-    """List model families with their cards, or say what family NAME covers."""
+    """List model families with their cards, or say what family NAME covers.
+
+    `prlore family NAME` writes what its pull requests taught.
+    """
     from kb.family_views import family_counts, family_view, unmatched_files
     from kb.reports import families as report
 

@@ -47,6 +47,11 @@ def family_text(view: FamilyView) -> str:
         lines += ["files touched most:", *(f"  {n:>5}  {one_line(p)}" for p, n in view.hot_files)]
     if view.latest:
         lines += ["latest:", *(f"  {d or 'unknown   '}  {i}  {one_line(t)}" for i, d, t in view.latest)]
+    if view.cards and view.entries:
+        lines.append(
+            f"the manual: prlore family {view.entries[0].slug}"
+            + ("" if len(view.entries) == 1 else " (and so on)")
+        )
     return "\n".join(lines)
 
 

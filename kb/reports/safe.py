@@ -21,7 +21,12 @@ def one_line(text: str) -> str:
 
 def markdown_text(text: str) -> str:
     """Foreign text as inert Markdown on one line: no HTML, links, images, code, emphasis, headings or tables."""
-    inert = re.sub(r"([\\`*_\[\]<>#|!~&])", r"\\\1", one_line(text))
+    return _inert(one_line(text))
+
+
+def _inert(text: str) -> str:
+    """Plain text of one line, its blanks kept, as inert Markdown."""
+    inert = re.sub(r"([\\`*_\[\]<>#|!~&])", r"\\\1", text)
     # a bare address would become a link on GitHub
     return re.sub(
         r"(?i)\b(https?|ftp)://|\bwww\.", lambda m: f"{m[1]}\\://" if m[1] else f"{m[0][:-1]}\\.", inert
@@ -31,7 +36,7 @@ def markdown_text(text: str) -> str:
 def prose_markdown(text: str) -> str:
     """Prose as inert Markdown on one line; names in backticks stay code."""
     parts = re.split(r"(`[^`]+`)", one_line(text))
-    return "".join(inline_code(p[1:-1]) if p[:1] == "`" and len(p) > 2 else markdown_text(p) for p in parts)
+    return "".join(inline_code(p[1:-1]) if p[:1] == "`" and len(p) > 2 else _inert(p) for p in parts)
 
 
 def inline_code(text: str) -> str:

@@ -54,6 +54,10 @@ class SourceTree:
         """Where plain names are defined."""
         raise NotImplementedError
 
+    def mentions(self, names: Sequence[str], under: Sequence[str] = ()) -> dict[str, int] | None:
+        """How often names stand in files, those that stand nowhere left out; None when that is not known."""
+        return None
+
     def fate(self, path: str) -> Fate:
         """What became of a path that is not there."""
         raise NotImplementedError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ingest.errors import PrloreError
 from ingest.git import open_repository
-from ingest.trees import Fate, Place, Tree, definitions, fate, read_tree
+from ingest.trees import Fate, Place, Tree, definitions, fate, mentions, read_tree
 from kb.trees.base import SourceTree
 
 
@@ -28,6 +28,10 @@ class GitTree(SourceTree):
     def definitions(self, names: Sequence[str], under: Sequence[str] = ()) -> list[Place]:
         """Where plain names are defined at the revision."""
         return definitions(self.tree, names, under)
+
+    def mentions(self, names: Sequence[str], under: Sequence[str] = ()) -> dict[str, int]:
+        """How often names stand in files at the revision."""
+        return mentions(self.tree, names, under)
 
     def fate(self, path: str) -> Fate:
         """What the history says of a path that is not there."""
