@@ -12,7 +12,7 @@ from conftest import GitRepo
 
 from ingest.git import open_repository
 from kb.build import Options, build
-from kb.cards import Card, CardFile
+from kb.cards import Card, CardFile, Claim
 from kb.families import Families, Family, FamilyError
 from kb.manuals.evidence import FamilyCard, gather, is_own, weigh
 from kb.manuals.manual import Manual, held_evidence, write_manual
@@ -228,7 +228,16 @@ def test_prose_that_tells_of_another_theme_is_named_there():
     cards = [
         FamilyCard(card(1, "Rotary kernel", "a.py"), (), True, 2.0),
         FamilyCard(
-            card(2, "Add the vision model", "b.py", status="reviewed", implementation=told), (), True, 9.0
+            card(
+                2,
+                "Add the vision model",
+                "b.py",
+                status="reviewed",
+                claims=(Claim(field="implementation", text=told),),
+            ),
+            (),
+            True,
+            9.0,
         ),
     ]
     rotary = next(g for g in group(cards) if g.name.startswith("Rotary"))

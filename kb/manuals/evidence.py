@@ -21,6 +21,7 @@ from kb.store import Store
 # what a kind of change is worth to someone who works on the family
 _KIND = {"model": 1.3, "perf": 1.3, "feature": 1.15, "fix": 1.0, "revert": 0.9, "refactor": 0.7, "other": 0.8,
          "test": 0.4, "docs": 0.3, "build": 0.3, "ci": 0.2}  # fmt: skip
+PROSE = ("reviewed", "verified")  # whose prose somebody wrote after reading the diff
 _CODE = ("runtime", "kernel")
 _SWEEP = 12  # code files outside the family from which on a change that does not name it is a sweep over all models
 
@@ -59,7 +60,7 @@ class FamilyCard:
     @property
     def is_reviewed(self) -> bool:
         """Whether a person or a model wrote the card's prose."""
-        return self.card.status != "extracted"
+        return self.card.status in PROSE
 
     @property
     def own_code(self) -> tuple[CardFile, ...]:
@@ -142,7 +143,7 @@ def weigh(card: Card, families: Sequence[Family], table: Families) -> FamilyCard
     outside = sum(f.group in _CODE for f in card.files) - sum(f.group in _CODE for f in own)
     if outside >= _SWEEP and not named:
         weight *= _SWEEP / (_SWEEP + 2 * outside)
-    return FamilyCard(card, own, named, weight + (4.0 if card.status != "extracted" else 0.0))
+    return FamilyCard(card, own, named, weight + (4.0 if card.status in PROSE else 0.0))
 
 
 def is_own(families: Sequence[Family], path: str) -> bool:

@@ -17,6 +17,7 @@ from kb.reports.where import fate_text
 
 _A_THEME = 6  # pull requests shown of a theme
 _FAINT = 1.0  # weight below which a pull request is counted, not shown
+_STATED = 280  # characters of a sentence taken from the message
 _PROSE_CARDS = 14  # cards whose prose is shown whole
 
 
@@ -135,8 +136,9 @@ def _groups(manual: Manual, a_theme: int) -> Iterator[str]:
 def card_lines(item: FamilyCard, *, whole: bool) -> Iterator[str]:
     """One pull request: its prose when it has some, else what the diff introduced, changed and switched."""
     card = item.card
+    status = f"{card.status}, " if item.is_reviewed else ""
     size = f"+{card.additions} -{card.deletions}, {card.coverage.files_total} files"
-    yield f"- {pr_link(item)} {item.day} **{markdown_text(card.title)}** ({card.kind}, {size})"
+    yield f"- {pr_link(item)} {item.day} **{markdown_text(card.title)}** ({card.kind}, {status}{size})"
     if item.is_reviewed and whole:
         yield f"  - {prose_markdown(card.motivation)}"
         yield f"  - {prose_markdown(card.implementation)}"
@@ -148,6 +150,8 @@ def card_lines(item: FamilyCard, *, whole: bool) -> Iterator[str]:
         facts = facts_line(item)
         if facts:
             yield f"  - {facts}"
+        if card.status == "extracted" and card.motivation:
+            yield f"  - stated in it: {prose_markdown(_first_sentences(card.motivation, 1)[:_STATED])}"
 
 
 def facts_line(item: FamilyCard) -> str:
