@@ -4,6 +4,9 @@ PrloreError                 any error with a one-line message and a remedy; the 
 +-- RepositoryError         not a git repository, unknown revision, clone refused
 +-- GitFailed               git ended with an error that is not a missing object
 +-- DiffMismatch            a parsed diff disagrees with numstat (a fault of ours, never skipped)
++-- GitHubError             GitHub refused, has no such thing, or could not be reached
+    +-- GitHubUnavailable   no usable answer after several attempts
+    +-- OffHost             an answer points to another host
 """
 
 from __future__ import annotations
@@ -31,3 +34,15 @@ class GitFailed(PrloreError):
 
 class DiffMismatch(PrloreError):
     """Hunks of a file add up to other counts than `git --numstat` gives for it."""
+
+
+class GitHubError(PrloreError):
+    """GitHub refused a request, or has not what was asked for."""
+
+
+class GitHubUnavailable(GitHubError):
+    """No usable answer came, however often it was asked for."""
+
+
+class OffHost(GitHubError):
+    """An answer sends us to another host; the token goes to none but the one that was named."""

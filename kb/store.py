@@ -1,4 +1,4 @@
-"""The knowledge base on LanceDB: the only module that imports lancedb.
+"""The knowledge base on LanceDB: with `kb/indexing.py` the only module that imports lancedb.
 
 Every table is written by appending whole batches. A batch is committed when its rows stand in the ledger
 (`commits`); rows of a later batch number are what a killed run left behind and are removed before the next
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,15 +19,13 @@ import pyarrow.compute as pc
 # isort: off
 import kb.quick_import  # noqa: F401  has to come before lancedb
 import lancedb
-from lancedb.index import FTS, Bitmap, BTree, LabelList
 from lancedb.query import MatchQuery, MultiMatchQuery
 # isort: on
 
 from kb.filters import Filter, quoted
+from kb.indexing import INDEXED, compact, index_table, is_indexed, word_index
 from kb.location import StoreError, first_line, lock_for_writing
 from kb.tables import CARD_FIELDS, CHUNK_FIELD, ROW_TABLES, SCHEMAS, STORE_SCHEMA, vectors_schema
-
-_FTS_MEMORY_MIB = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,25 +257,10 @@ class Store:
 
     def finish(self) -> None:
         """Bring the search indexes up to date, merge small files, count words. Safe to repeat."""
-        self._compact()
-        cards, chunks = self._table("cards"), self._table("chunks")
-        for table, columns in ((cards, CARD_FIELDS), (chunks, (CHUNK_FIELD,))):
-            indexed = {name for index in table.list_indices() for name in index.columns}
-            if not table.count_rows():
-                continue
-            for column in columns:
-                if column not in indexed:
-                    table.create_index(column, config=_fts(), replace=True)
-            if "repo" not in indexed:
-                table.create_index("repo", config=Bitmap())
-            if table is cards and "id" not in indexed:
-                table.create_index("id", config=BTree())
-            if table is cards and "families" not in indexed:
-                table.create_index("families", config=LabelList())
-            if table is chunks and "card_id" not in indexed:
-                table.create_index("card_id", config=BTree())
-            if any(self._unindexed(table, index.name) for index in table.list_indices()):
-                table.optimize()
+        names = [*SCHEMAS, "vectors"] if self.has_vectors() else list(SCHEMAS)
+        compact(self._table(name) for name in names)
+        for name, wanted in INDEXED.items():
+            index_table(self._table(name), wanted)
         self._count_words()
         self.set_meta({"finished": self._state()})
 
@@ -286,27 +268,11 @@ class Store:
         """What the indexes and word counts have to cover: the last batch and the number of cards."""
         return f"{self.last_batch()}:{self.count('cards')}"
 
-    def _unindexed(self, table: Any, index: str) -> int:
-        stats = table.index_stats(index)
-        return int(stats.num_unindexed_rows) if stats is not None else 0
-
     def is_finished(self) -> bool:
         """Whether every row is covered by the search indexes."""
-        for name, columns in (("cards", CARD_FIELDS), ("chunks", (CHUNK_FIELD,))):
-            table = self._table(name)
-            indices = table.list_indices()
-            if table.count_rows() and not set(columns) <= {c for i in indices for c in i.columns}:
-                return False
-            if any(self._unindexed(table, index.name) for index in indices):
-                return False
+        if not all(is_indexed(self._table(name), wanted) for name, wanted in INDEXED.items()):
+            return False
         return not self.count("cards") or self.meta().get("finished") == self._state()
-
-    def _compact(self) -> None:
-        names = [*SCHEMAS, "vectors"] if self.has_vectors() else list(SCHEMAS)
-        for name in names:
-            table = self._table(name)
-            if table.stats()["fragment_stats"]["num_fragments"] > 4:
-                table.optimize(cleanup_older_than=timedelta(hours=1))
 
     def _count_words(self) -> None:
         counts: dict[str, int] = {}
@@ -326,7 +292,7 @@ class Store:
         self._database.create_table("terms", data=data, mode="overwrite")
         self._open.pop("terms", None)
         if words:
-            self._table("terms").create_index("word", config=BTree())
+            self._table("terms").create_index("word", config=word_index())
 
     # reading -----------------------------------------------------------------------------------------
 
@@ -463,14 +429,6 @@ def _connect(uri: str, *, must_exist: bool) -> Any:
         return lancedb.connect(uri)
     except (OSError, RuntimeError, ValueError) as exc:
         raise StoreError(f"can't open {uri}: {first_line(exc)}") from exc
-
-
-def _fts() -> FTS:
-    """Words are split and lowered by `kb.words`; the index takes them as they are."""
-    return FTS(
-        base_tokenizer="whitespace", with_position=False, lower_case=False, stem=False, remove_stop_words=False,
-        ascii_folding=False, max_token_length=200, memory_limit=_FTS_MEMORY_MIB,
-    )  # fmt: skip
 
 
 def _slices(items: Sequence[str], size: int) -> Iterable[Sequence[str]]:

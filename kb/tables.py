@@ -32,8 +32,8 @@ CARDS = pa.schema(
         pa.field("diff_words", pa.string(), nullable=False),
         pa.field(
             "description_words", pa.string(), nullable=False
-        ),  # our prose on reviewed cards; PR bodies later
-        pa.field("review_words", pa.string(), nullable=False),  # empty until threads are synced
+        ),  # our prose on reviewed cards, and the pull request's description
+        pa.field("review_words", pa.string(), nullable=False),  # of its review threads, without bots
         pa.field("card", pa.string(), nullable=False),  # the whole card as JSON
         pa.field("batch", pa.int64(), nullable=False),
     ]
@@ -87,6 +87,55 @@ TERMS = pa.schema(
     ]
 )
 
+# Pull requests as GitHub describes them; one that has no card yet is here as well.
+PULLS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # owner/name#N
+        pa.field("repo", pa.string(), nullable=False),
+        pa.field("number", pa.int32(), nullable=False),
+        pa.field("state", pa.string(), nullable=False),  # open, closed, merged
+        pa.field("trust", pa.string(), nullable=False),  # synced, imported
+        pa.field("updated_at", pa.string(), nullable=False),
+        pa.field("threads", pa.int32(), nullable=False),
+        pa.field("approvals", pa.int32(), nullable=False),  # by people, each one's last word
+        pa.field("changes_requested", pa.int32(), nullable=False),
+        pa.field("authors", pa.list_(pa.string()), nullable=False),  # lower case, of the description and threads
+        pa.field("description_words", pa.string(), nullable=False),
+        pa.field("review_words", pa.string(), nullable=False),
+        pa.field("record", pa.string(), nullable=False),  # the whole description as JSON
+    ]
+)
+
+# Review threads. The narrow columns are what a sweep over all of them reads.
+THREADS = pa.schema(
+    [
+        pa.field("id", pa.string(), nullable=False),  # owner/name#N/r123, /v123, /conversation
+        pa.field("card_id", pa.string(), nullable=False),  # owner/name#N
+        pa.field("repo", pa.string(), nullable=False),
+        pa.field("number", pa.int32(), nullable=False),
+        pa.field("kind", pa.string(), nullable=False),  # inline, file, conversation, review
+        pa.field("path", pa.string(), nullable=False),  # empty but for inline and file
+        pa.field("line", pa.int32()),  # in the merged diff's numbering where it was found there
+        pa.field("hunk", pa.string(), nullable=False),  # header of the merged hunk that holds the lines
+        pa.field("symbol", pa.string(), nullable=False),
+        pa.field("families", pa.list_(pa.string()), nullable=False),
+        pa.field("addressed", pa.string(), nullable=False),  # yes, no, unknown
+        pa.field("addressed_by", pa.string(), nullable=False),  # lines changed, suggestion taken, file gone
+        pa.field("resolved", pa.bool_()),
+        pa.field("outdated", pa.bool_()),
+        pa.field("comments", pa.int32(), nullable=False),
+        pa.field("humans", pa.int32(), nullable=False),  # comments by people
+        pa.field("suggestions", pa.int32(), nullable=False),
+        pa.field("authors", pa.list_(pa.string()), nullable=False),  # lower case
+        pa.field("trust", pa.string(), nullable=False),  # synced, imported
+        pa.field("created_at", pa.string(), nullable=False),
+        pa.field("updated_at", pa.string(), nullable=False),
+        pa.field("words", pa.string(), nullable=False),
+        pa.field("record", pa.string(), nullable=False),  # the whole thread as JSON
+    ]
+)
+THREAD_FIELD = "words"
+
 META = pa.schema(
     [pa.field("key", pa.string(), nullable=False), pa.field("value", pa.string(), nullable=False)]
 )
@@ -104,5 +153,8 @@ def vectors_schema(dimensions: int) -> pa.Schema:
     )
 
 
-SCHEMAS = {"cards": CARDS, "chunks": CHUNKS, "links": LINKS, "commits": COMMITS, "terms": TERMS, "meta": META}
+SCHEMAS = {
+    "cards": CARDS, "chunks": CHUNKS, "links": LINKS, "commits": COMMITS, "terms": TERMS, "pulls": PULLS,
+    "threads": THREADS, "meta": META,
+}  # fmt: skip
 ROW_TABLES = ("chunks", "links", "vectors", "cards")  # in writing order; the ledger follows them
