@@ -37,7 +37,15 @@ class DiffMismatch(PrloreError):
 
 
 class GitHubError(PrloreError):
-    """GitHub refused a request, or has not what was asked for."""
+    """GitHub refused a request, or has not what was asked for.
+
+    Attributes:
+        status: of the answer, 0 where it is not one answer's fault.
+    """
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class GitHubUnavailable(GitHubError):

@@ -26,6 +26,8 @@ from kb.location import StoreError
 from kb.starter import load_starter_cards, merge_prose
 from kb.store import LedgerRow, Store
 from kb.tables import COMMITS, vectors_schema
+from kb.threads.build import rejoin
+from kb.threads.words import said_of, with_said
 
 _BATCH_COMMITS = 256
 # a fork's own small numbers stand among upstream's large ones
@@ -82,6 +84,7 @@ class Report:
     fallbacks: int = 0
     files: int = 0
     retagged: int = 0
+    rejoined: int = 0
 
 
 Progress = Callable[[int, int], None]
@@ -137,6 +140,7 @@ def build(store: Store, repository: Repository, options: Options, progress: Prog
             progress(done, len(numbered))
         writer.write(number, part, batch)
     reads.close()  # ends the workers: indexing needs the memory they hold
+    report.rejoined = rejoin(store, families)
     if plan or not store.is_finished():
         store.finish()
     return report
@@ -246,13 +250,17 @@ class _Writer:
             self._report.problems += read.problems
             self._report.files += len(card.files)
             self._report.fallbacks += sum(f.symbol_source == "hunk-header" for f in card.files)
+        said = said_of(self._store, [c.id for c, _ in cards])
+        told = [
+            (card, with_said(words, said[card.id]) if card.id in said else words) for card, words in cards
+        ]
         if replaced:
             self._store.remove_cards(replaced)
         self._store.append("chunks", chunk_rows(reads, number))
         self._store.append("links", link_rows((c for c, _ in cards), number))
         if self._encoder is not None and cards:
             self._store.append("vectors", vector_rows(self._encoder, cards, number))
-        self._store.append("cards", card_rows(cards, number))
+        self._store.append("cards", card_rows(told, number))
         self._store.commit_batch(self._ledger_rows(number, part, reads))
         self._report.cards += len(cards)
 

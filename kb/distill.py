@@ -210,13 +210,6 @@ def field_words(card: Card, diff: str) -> dict[str, str]:
     facts = card.facts
     new_names = [*facts.flags_added, *facts.env_added, *facts.config_added]
     old_names = [*facts.flags_removed, *facts.env_removed, *facts.config_removed]
-    prose = [
-        card.motivation,
-        card.implementation,
-        *card.validation,
-        *card.risks,
-        *(a.says for a in card.anchors),
-    ]
     return {
         "title_words": capped(prose_words(card.title), 3, _WORDS["title"]),
         "path_words": capped(path_words, 2, _WORDS["path"]),
@@ -226,10 +219,21 @@ def field_words(card: Card, diff: str) -> dict[str, str]:
         "changed_words": capped(_name_words(changed, old_names), 2, _WORDS["changed"]),
         "diff_words": diff,
         "description_words": capped(
-            (w for part in prose for w in prose_words(part)), 3, _WORDS["description"]
+            (w for part in prose_of(card) for w in prose_words(part)), 3, _WORDS["description"]
         ),
         "review_words": "",
     }
+
+
+def prose_of(card: Card) -> tuple[str, ...]:
+    """The texts of a card that a person wrote."""
+    return (
+        card.motivation,
+        card.implementation,
+        *card.validation,
+        *card.risks,
+        *(a.says for a in card.anchors),
+    )
 
 
 def _name_words(symbols: Sequence[str], names: Sequence[str]) -> list[str]:

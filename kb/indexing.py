@@ -5,10 +5,13 @@ Beside `kb/store.py` the only module that imports lancedb.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+
+import pyarrow.compute as pc
 
 # isort: off
 import kb.quick_import  # noqa: F401  has to come before lancedb
@@ -75,6 +78,18 @@ def is_indexed(table: Any, wanted: Indexed) -> bool:
     return not any(_unindexed(table, index.name) for index in indices)
 
 
+def count_words(table: Any, fields: Sequence[str]) -> dict[str, int]:
+    """In how many rows of a table each word of its fields stands."""
+    counts: dict[str, int] = {}
+    for batch in table.search().select(list(fields)).limit(None).to_batches(2048):
+        joined = pc.binary_join_element_wise(*(batch.column(c) for c in fields), " ")
+        for text in joined.to_pylist():
+            for word in set(text.split(" ")):
+                counts[word] = counts.get(word, 0) + 1
+    counts.pop("", None)
+    return counts
+
+
 def compact(tables: Iterable[Any]) -> None:
     """Merge the small files of tables."""
     for table in tables:
@@ -84,11 +99,17 @@ def compact(tables: Iterable[Any]) -> None:
 
 def rebuild(table: Any, wanted: Indexed) -> None:
     """Make the word indexes anew and drop all older versions of a table: what was removed from it is then gone."""
-    table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+    _keep_newest(table)
     if table.count_rows():
         for column in wanted.words:
             table.create_index(column, config=words_index(), replace=True)
-    table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
+    _keep_newest(table)
+
+
+def _keep_newest(table: Any) -> None:
+    with warnings.catch_warnings():  # that readers of older versions fail is what is wanted
+        warnings.simplefilter("ignore", UserWarning)
+        table.optimize(cleanup_older_than=timedelta(0), delete_unverified=True)
 
 
 def _unindexed(table: Any, index: str) -> int:

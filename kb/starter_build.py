@@ -13,6 +13,7 @@ from kb.families import load_families
 from kb.starter import load_starter_cards, merge_prose
 from kb.store import Store
 from kb.tables import CARD_FIELDS
+from kb.threads.words import rewrite_card_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ def add_starter(store: Store, encoder_name: str | None = None) -> Added:
             "card": [encode_card(c) for c in read],
         },
     )
+    rewrite_card_words(store, list(starter))
     store.set_meta({"starter": "yes"})
     if new or read or not store.is_finished():
         store.finish()

@@ -22,10 +22,19 @@ import lancedb
 from lancedb.query import MatchQuery, MultiMatchQuery
 # isort: on
 
+from kb import indexing
 from kb.filters import Filter, quoted
-from kb.indexing import INDEXED, compact, index_table, is_indexed, word_index
 from kb.location import StoreError, first_line, lock_for_writing
-from kb.tables import CARD_FIELDS, CHUNK_FIELD, ROW_TABLES, SCHEMAS, STORE_SCHEMA, vectors_schema
+from kb.tables import (
+    CARD_FIELDS,
+    CHUNK_FIELD,
+    ROW_TABLES,
+    SCHEMAS,
+    STORE_SCHEMA,
+    THREAD_FIELD,
+    WITHOUT_THREADS,
+    vectors_schema,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +88,7 @@ class Store:
 
     def _check_schema(self) -> None:
         version = self.meta().get("schema", "?")
-        if version != STORE_SCHEMA:
+        if version not in (STORE_SCHEMA, WITHOUT_THREADS):
             raise StoreError(
                 f"{self.uri} has store schema {version}, this prlore reads {STORE_SCHEMA}: "
                 "ingest into a new --kb, or use the prlore that wrote it"
@@ -104,8 +113,8 @@ class Store:
         try:
             if "meta" in ours:
                 store._check_schema()
-            else:
-                store._make_tables(ours, meta)
+            if "meta" not in ours or store.meta()["schema"] == WITHOUT_THREADS:
+                store._make_tables(ours, store.meta() if "meta" in ours else meta)
         except BaseException:
             store.close()
             raise
@@ -123,9 +132,10 @@ class Store:
             for name, schema in SCHEMAS.items():
                 if name != "meta" and name not in held:
                     self._database.create_table(name, schema=schema, mode="overwrite")
-            rows = {"schema": STORE_SCHEMA, **meta}  # last, since it makes the folder a store
+            rows = {**meta, "schema": STORE_SCHEMA}  # last, since it makes the folder a store
             data = pa.table({"key": list(rows), "value": list(rows.values())}, schema=SCHEMAS["meta"])
             self._database.create_table("meta", data=data, mode="overwrite")
+            self._open.clear()
         except (OSError, RuntimeError, ValueError) as exc:
             raise StoreError(f"can't write {self.uri}: {first_line(exc)}") from exc
 
@@ -242,6 +252,25 @@ class Store:
             )
         self._table("cards").merge_insert("id").when_matched_update_all().execute(rows)
 
+    def replace_rows(self, name: str, rows: pa.Table, instead_of: str) -> None:
+        """Write rows with ids; rows of a condition that are not among them go. One transaction."""
+        table = self._table(name)
+        if not table.count_rows(instead_of) and not rows.num_rows:
+            return
+        table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().when_not_matched_by_source_delete(
+            instead_of
+        ).execute(rows)  # fmt: skip
+
+    def reopen_search(self) -> None:
+        """Take note that card words are about to change: the search indexes and word counts are to be finished anew."""
+        self.set_meta({"finished": ""})
+
+    def purge(self, names: Sequence[str]) -> None:
+        """Make what was removed from tables unreadable: no older version and no old index keeps it."""
+        for name in names:
+            indexing.rebuild(self._table(name), indexing.INDEXED.get(name, indexing.Indexed()))
+            self._open.pop(name, None)
+
     def create_vectors(self, dimensions: int) -> None:
         """Make the table of vectors, empty; one that a killed run left behind has no rows that count."""
         if self.has_vectors():
@@ -258,9 +287,9 @@ class Store:
     def finish(self) -> None:
         """Bring the search indexes up to date, merge small files, count words. Safe to repeat."""
         names = [*SCHEMAS, "vectors"] if self.has_vectors() else list(SCHEMAS)
-        compact(self._table(name) for name in names)
-        for name, wanted in INDEXED.items():
-            index_table(self._table(name), wanted)
+        indexing.compact(self._table(name) for name in names)
+        for name, wanted in indexing.INDEXED.items():
+            indexing.index_table(self._table(name), wanted)
         self._count_words()
         self.set_meta({"finished": self._state()})
 
@@ -270,20 +299,17 @@ class Store:
 
     def is_finished(self) -> bool:
         """Whether every row is covered by the search indexes."""
-        if not all(is_indexed(self._table(name), wanted) for name, wanted in INDEXED.items()):
+        held = self._table_names()
+        if not all(
+            indexing.is_indexed(self._table(name), wanted)
+            for name, wanted in indexing.INDEXED.items()
+            if name in held
+        ):
             return False
         return not self.count("cards") or self.meta().get("finished") == self._state()
 
     def _count_words(self) -> None:
-        counts: dict[str, int] = {}
-        columns = list(CARD_FIELDS)
-        for batch in self._table("cards").search().select(columns).limit(None).to_batches(2048):
-            texts = [batch.column(c) for c in columns]
-            joined = pc.binary_join_element_wise(*texts, " ")
-            for text in joined.to_pylist():
-                for word in set(text.split(" ")):
-                    counts[word] = counts.get(word, 0) + 1
-        counts.pop("", None)
+        counts = indexing.count_words(self._table("cards"), CARD_FIELDS)
         words = sorted(counts)
         data = pa.table(
             {"word": words, "cards": pa.array([counts[w] for w in words], pa.int32())},
@@ -292,7 +318,7 @@ class Store:
         self._database.create_table("terms", data=data, mode="overwrite")
         self._open.pop("terms", None)
         if words:
-            self._table("terms").create_index("word", config=word_index())
+            self._table("terms").create_index("word", config=indexing.word_index())
 
     # reading -----------------------------------------------------------------------------------------
 
@@ -314,6 +340,28 @@ class Store:
         """Columns of all rows of a table that pass a filter, with `_rowid` if wanted."""
         search = self._table(name).search().select(columns).limit(None).with_row_id(row_id)
         return (search.where(where.sql()) if where else search).to_arrow()
+
+    def has(self, name: str) -> bool:
+        """Whether the store has a table; one of an earlier prlore lacks some."""
+        return name in self._open or name in self._table_names()
+
+    def rows_where(
+        self, name: str, condition: str, columns: Sequence[str], *, row_id: bool = False
+    ) -> pa.Table:
+        """Columns of the rows that a condition of `kb.filters` holds for."""
+        search = self._table(name).search().select(list(columns)).limit(None).with_row_id(row_id)
+        return (search.where(condition) if condition else search).to_arrow()
+
+    def rows_at(self, name: str, rows: Sequence[int], columns: Sequence[str]) -> pa.Table:
+        """Columns of rows by the `_rowid` that a scan or a search gave, in no order, with `_rowid`."""
+        return self._table(name).take_row_ids(list(rows)).select(list(columns)).with_row_id().to_arrow()
+
+    def search_threads(self, words: str, limit: int, condition: str, columns: list[str]) -> pa.Table:
+        """Full-text search of the threads: the columns, `_rowid` and `_score`, best first."""
+        search = self._table("threads").search(MatchQuery(words, THREAD_FIELD), query_type="fts").with_row_id(True)  # fmt: skip
+        if condition:
+            search = search.where(condition, prefilter=True)
+        return search.select([*columns, "_score"]).limit(limit).to_arrow()
 
     def cards_by_id(
         self, ids: Sequence[str], columns: Sequence[str] | None = None, where: Filter | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 STORE_SCHEMA = "2"
+WITHOUT_THREADS = "1"  # lacks two tables, is read as it is and completed when it is written to
 
 CARDS = pa.schema(
     [
@@ -99,7 +100,9 @@ PULLS = pa.schema(
         pa.field("threads", pa.int32(), nullable=False),
         pa.field("approvals", pa.int32(), nullable=False),  # by people, each one's last word
         pa.field("changes_requested", pa.int32(), nullable=False),
-        pa.field("authors", pa.list_(pa.string()), nullable=False),  # lower case, of the description and threads
+        pa.field(
+            "authors", pa.list_(pa.string()), nullable=False
+        ),  # lower case, of the description and threads
         pa.field("description_words", pa.string(), nullable=False),
         pa.field("review_words", pa.string(), nullable=False),
         pa.field("record", pa.string(), nullable=False),  # the whole description as JSON

@@ -20,6 +20,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "family": ("kb.commands.family", "family", "Write the manual of a model family in one engine."),
     "where": ("kb.commands.where", "where", "Say where something is in an engine's source tree."),
     "status": ("kb.commands.status", "status", "Say what the knowledge base holds."),
+    "watch": (
+        "kb.commands.watch",
+        "watch",
+        "List open pull requests that touch a surface, with their reviews and overlaps.",
+    ),
+    "forget": ("kb.commands.forget", "forget", "Remove a person's words everywhere."),
     "doctor": ("kb.commands.doctor", "doctor", "Find what is missing here and the command that mends it."),
     "eval": ("kb.commands.evaluate", "evaluate", "Score retrieval against judged questions."),
     "trace": ("loop.commands.trace", "trace", "Say what took the time of a profiler trace."),

@@ -213,11 +213,15 @@ class Client:
         Raises:
             OffHost: it is on another one, or there is no end to the redirects.
         """
-        parts = urlsplit(address)
+        try:
+            parts = urlsplit(address)
+            there = (parts.scheme, parts.hostname, parts.port)
+        except ValueError:
+            raise OffHost("GitHub's answer has an address that is none: check --api-url") from None
         here = (self._base.scheme, self._base.hostname, self._base.port)
         prefix = self._base.path.rstrip("/")
         is_relative = not parts.scheme and not parts.netloc and address.startswith("/")
-        if not is_relative and (parts.scheme, parts.hostname, parts.port) != here:
+        if not is_relative and there != here:
             raise OffHost(f"GitHub's answer points to another host, {self._clean(parts.hostname or address)[:80]}: refused, so that the token stays here")  # fmt: skip
         if hops > _HOPS or not parts.path.startswith(f"{prefix}/"):
             raise OffHost("GitHub redirects without end or outside its API: check --api-url")
@@ -229,10 +233,14 @@ class Client:
         message = self._clean(str(said or ""))[:200]
         place = _short(where)
         if isinstance(exc, BadCredentialsException) or exc.status == 401:
-            return GitHubError(f"GitHub does not take the token from {self._token.source}: set a valid one")
+            return GitHubError(
+                f"GitHub does not take the token from {self._token.source}: set a valid one", 401
+            )
         if isinstance(exc, UnknownObjectException) or exc.status == 404:
-            return GitHubError(f"GitHub has no {place}, or the token may not read it: check the name")
-        return GitHubError(f"GitHub refused {place} with status {exc.status}: {message or 'no reason given'}")
+            return GitHubError(f"GitHub has no {place}, or the token may not read it: check the name", 404)
+        return GitHubError(
+            f"GitHub refused {place} with status {exc.status}: {message or 'no reason given'}", exc.status
+        )
 
     def _clean(self, text: str) -> str:
         return " ".join(self._token.redact(text).split())
@@ -246,7 +254,7 @@ def checked_address(address: str) -> str:
     """
     parts = urlsplit(address)
     try:
-        wrong = not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment or not (parts.port or 443) > 0  # fmt: skip
+        wrong = not parts.hostname or "@" in parts.netloc or parts.query or parts.fragment or parts.port == 0  # fmt: skip
     except ValueError:
         wrong = True
     if wrong or parts.scheme not in ("https", "http"):

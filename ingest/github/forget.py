@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 from ingest.github.ledger import Ledger, author_hash
 from ingest.github.pages import Page, page_of
-from ingest.github.queries import graphql_rows
 from ingest.github.records import FORGOTTEN
-from ingest.github.rows import Rows, rows_of
+from ingest.github.replay import all_rows
 
 _WORDS = ("body", "bodyText", "bodyHTML", "title", "description")
 _PLACES = ("head", "base")  # of a pull request: a fork's name is its owner's
@@ -81,9 +80,3 @@ def _without(page: Page, forgotten: Collection[str]) -> Page:
         return page
     # the mark of a page that we changed must not be sent again: the same mark would mean the same words
     return page_of(page.stream, page.url, clean, params=page.params, fetched_at=page.fetched_at)
-
-
-def all_rows(ledger: Ledger) -> Iterator[tuple[Page, Rows]]:
-    """Every page of a ledger with its rows, as they are read today."""
-    for page in ledger.pages():
-        yield page, graphql_rows(page) if page.stream == "graphql" else rows_of(page)

@@ -173,11 +173,12 @@ class Ledger:
         for whole in rows.complete:
             self._bury(db, whole)
         for counted in rows.counted:
-            have = {
-                kind: n for kind, n in db.execute(
-                    "SELECT kind, count(*) FROM comment WHERE number = ? AND gone = 0 GROUP BY kind", (counted.number,)
-                )
-            }  # fmt: skip
+            have: dict[str, int] = dict(
+                db.execute(
+                    "SELECT kind, count(*) FROM comment WHERE number = ? AND gone = 0 GROUP BY kind",
+                    (counted.number,),
+                ).fetchall()
+            )
             if have.get("conversation", 0) > counted.conversation:
                 self._ask(db, "comment ids", counted.number)
             if counted.inline < 0 or have.get("inline", 0) > counted.inline:

@@ -71,17 +71,29 @@ def sync(ledger: Ledger, client: Client, *, since: str = "", reconcile: bool = F
         GitHubError: refused, not there, or no usable answer. What was fetched is kept.
     """
     run = _Run(ledger, client, SyncReport(ledger.repo), progress or (lambda stream, done, total: None))
+    lists = f"/repos/{ledger.repo}"
+    stages: tuple[Callable[[], None], ...] = (
+        lambda: run.pulls(since),
+        lambda: run.comments("inline", f"{lists}/pulls/comments", since),
+        lambda: run.comments("conversation", f"{lists}/issues/comments", since),
+        run.reviews,
+        lambda: run.reconcile(reconcile),
+        run.resolution,
+    )
+    ledger.revive()
+    # a run that was stopped goes on where it was, however small its budget; then it looks at the lists again
+    begun = int(ledger.meta("stage") or 0)
     try:
-        ledger.revive()
-        run.pulls(since)
-        run.comments("inline", f"/repos/{ledger.repo}/pulls/comments", since)
-        run.comments("conversation", f"/repos/{ledger.repo}/issues/comments", since)
-        run.reviews()
-        if run.wants_reconciliation(reconcile):
-            run.reconcile()
-        run.resolution()
+        for stage in [*range(begun, len(stages)), *range(begun)]:
+            run.report.complete = stage < begun  # all that was left is done
+            ledger.set_meta("stage", str(stage))
+            stages[stage]()
+        if begun:  # what the lists had to tell
+            run.reviews()
+        run.report.complete = True
+        ledger.set_meta("stage", "0")
     except RequestBudgetSpent:
-        run.report.complete = False
+        pass
     run.report.failed = ledger.failed()
     return run.report
 
@@ -169,8 +181,10 @@ class _Run:
         def reached(rows: Rows, answer: Answer) -> str:
             if answer.next:
                 return max(_second_before(rows.newest), start)
-            # the last page: stay where it began, so that nothing new means the same page again
-            return min(start or rows.newest, _earlier(rows.newest)) if rows.newest else start
+            # the last page: stay where it began, so that nothing new means the same page again; a little
+            # further back where its end is so fresh that something older may still turn up
+            fresh = bool(rows.newest) and _time(rows.newest) + OVERLAP > _time(self._now)
+            return min(start or rows.newest, _earlier(rows.newest)) if fresh else start
 
         while True:
             asked: dict[str, str | int] = {"sort": "updated", "direction": "asc", "per_page": PER_PAGE}
@@ -244,23 +258,21 @@ class _Run:
 
     # deletions ---------------------------------------------------------------------------------------
 
-    def wants_reconciliation(self, asked: bool) -> bool:
-        """Whether a week has passed. A first sync has just seen everything."""
+    def reconcile(self, asked: bool) -> None:
+        """Once a week, compare how many comments and reviews each pull request has; where some are missing, find out which."""
         last = self.ledger.meta("reconciled")
-        if not last:
+        if not last:  # a first sync has just seen everything
             self.ledger.set_meta("reconciled", self._now)
-            return asked
         pending = bool(self.ledger.work("counts", 1))
-        return asked or pending or _time(last) + RECONCILE_EVERY <= _time(self._now or last)
-
-    def reconcile(self) -> None:
-        """Compare how many comments and reviews each pull request has; where some are missing, find out which."""
-        if not self.ledger.work("counts", 1):
+        due = bool(last) and _time(last) + RECONCILE_EVERY <= _time(self._now or last)
+        if not (asked or pending or due):
+            return
+        if not pending:
             self.ledger.queue_all("counts")
         while batch := self.ledger.work("counts", LIGHT):
             self._query("counts", "counts", [(n, i) for n, i, *_ in batch])
         self.reviews()
-        self.ledger.set_meta("reconciled", self._now)
+        self.ledger.set_meta("reconciled", self._now or last)
         self.report.reconciled = True
 
 

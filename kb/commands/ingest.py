@@ -10,12 +10,18 @@ from pathlib import Path
 
 import click
 
+from kb.commands.ingest_corpus import corpus
+from kb.commands.ingest_github import github, replay
 from kb.commands.options import UsageProblem, is_terminal, json_option, kb_option, parse_date
 
 
 @click.group()
 def ingest() -> None:
     """Read pull requests into the knowledge base."""
+
+
+for _command in (github, replay, corpus):
+    ingest.add_command(_command)
 
 
 @ingest.command("git")
@@ -65,7 +71,7 @@ def git(
             load_encoder(encoder)  # as must an encoder that can't be had
         repository.resolve(rev)  # a mistyped revision must not leave an empty store behind
         with (
-            Store.create(kb or default_uri(), {"created_by": f"prlore {_version()}"}) as store,
+            Store.create(kb or default_uri(), {"created_by": f"prlore {version()}"}) as store,
             tqdm(total=None, unit=" PR", disable=not is_terminal(), dynamic_ncols=True, desc=repo) as bar,
         ):
 
@@ -86,7 +92,7 @@ def starter(kb: str | None, as_json: bool) -> None:
     from kb.starter_build import add_starter
     from kb.store import Store
 
-    with Store.create(kb or default_uri(), {"created_by": f"prlore {_version()}"}) as store:
+    with Store.create(kb or default_uri(), {"created_by": f"prlore {version()}"}) as store:
         result = add_starter(store)
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(result), "kb": store.uri}))
@@ -113,7 +119,8 @@ def _local(source: str) -> Path:
     return folder
 
 
-def _version() -> str:
-    from importlib.metadata import version
+def version() -> str:
+    """Of the installed prlore."""
+    from importlib.metadata import version as installed
 
-    return version("prlore")
+    return installed("prlore")

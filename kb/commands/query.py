@@ -24,12 +24,13 @@ _KINDS = ("feature", "perf", "fix", "refactor", "model", "test", "docs", "ci", "
 @click.option("--after", metavar="DATE", help="Merged on this day or later.")
 @click.option("--before", metavar="DATE", help="Merged before this day.")
 @click.option("--limit", type=click.IntRange(1, 100), default=10, show_default=True, help="Hits at most.")
+@click.option("--threads", is_flag=True, help="Search review threads in place of pull requests.")
 @click.option("--explain", is_flag=True, help="Print what each signal gave.")
 @kb_option
 @json_option
 def query(
     text: tuple[str, ...], repo: str | None, family: str | None, path: str | None, symbol: str | None,
-    kind: str | None, after: str | None, before: str | None, limit: int, explain: bool, kb: str | None, as_json: bool,
+    kind: str | None, after: str | None, before: str | None, limit: int, threads: bool, explain: bool, kb: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Find the pull requests that bear on TEXT.
 
@@ -40,6 +41,11 @@ def query(
     _refuse_mistyped(text)
     if not question:
         raise UsageProblem("the question is empty: say what to look for")
+    if threads:
+        if kind:
+            raise UsageProblem("--kind is of pull requests: leave it out with --threads")
+        _query_threads(question, started, repo, family, path, symbol, after, before, limit, kb, as_json)
+        return
     from kb.families import load_families
     from kb.filters import Filter
     from kb.reports import answers as report
@@ -61,6 +67,33 @@ def query(
         click.echo(json.dumps(report.answer_json(answer, elapsed), ensure_ascii=False))
     else:
         click.echo(report.answer_text(answer, explain=explain))
+
+
+def _query_threads(
+    question: str, started: float, repo: str | None, family: str | None, path: str | None, symbol: str | None,
+    after: str | None, before: str | None, limit: int, kb: str | None, as_json: bool,
+) -> None:  # fmt: skip
+    from kb.families import load_families
+    from kb.filters import ThreadFilter
+    from kb.reports import threads as report
+    from kb.threads.search import search_threads
+
+    families = load_families()
+    where = ThreadFilter(
+        repos=(parse_repo(repo),) if repo else (),
+        families=families.resolve(family) if family else (),
+        paths=(path,) if path else (),
+        symbols=(symbol,) if symbol else (),
+        after=parse_date(after, "--after"),
+        before=parse_date(before, "--before"),
+        by_people=True,
+    )
+    answer = search_threads(open_store(kb), question, families, where, limit)
+    elapsed = (time.perf_counter() - started) * 1000
+    if as_json:
+        click.echo(json.dumps(report.answer_json(answer, elapsed), ensure_ascii=False))
+    else:
+        click.echo(report.answer_text(answer))
 
 
 def _refuse_mistyped(text: tuple[str, ...]) -> None:
