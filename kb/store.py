@@ -32,7 +32,6 @@ from kb.tables import (
     SCHEMAS,
     STORE_SCHEMA,
     THREAD_FIELD,
-    WITHOUT_THREADS,
     vectors_schema,
 )
 
@@ -88,7 +87,7 @@ class Store:
 
     def _check_schema(self) -> None:
         version = self.meta().get("schema", "?")
-        if version not in (STORE_SCHEMA, WITHOUT_THREADS):
+        if version != STORE_SCHEMA:
             raise StoreError(
                 f"{self.uri} has store schema {version}, this prlore reads {STORE_SCHEMA}: "
                 "ingest into a new --kb, or use the prlore that wrote it"
@@ -113,8 +112,8 @@ class Store:
         try:
             if "meta" in ours:
                 store._check_schema()
-            if "meta" not in ours or store.meta()["schema"] == WITHOUT_THREADS:
-                store._make_tables(ours, store.meta() if "meta" in ours else meta)
+            # an earlier prlore of this schema made fewer tables; those that are there are never made anew
+            store._make_tables(readable if "meta" in ours else ours, meta)
         except BaseException:
             store.close()
             raise
@@ -132,10 +131,11 @@ class Store:
             for name, schema in SCHEMAS.items():
                 if name != "meta" and name not in held:
                     self._database.create_table(name, schema=schema, mode="overwrite")
+            if "meta" in held:
+                return
             rows = {**meta, "schema": STORE_SCHEMA}  # last, since it makes the folder a store
             data = pa.table({"key": list(rows), "value": list(rows.values())}, schema=SCHEMAS["meta"])
             self._database.create_table("meta", data=data, mode="overwrite")
-            self._open.clear()
         except (OSError, RuntimeError, ValueError) as exc:
             raise StoreError(f"can't write {self.uri}: {first_line(exc)}") from exc
 
@@ -261,10 +261,6 @@ class Store:
             instead_of
         ).execute(rows)  # fmt: skip
 
-    def reopen_search(self) -> None:
-        """Take note that card words are about to change: the search indexes and word counts are to be finished anew."""
-        self.set_meta({"finished": ""})
-
     def purge(self, names: Sequence[str]) -> None:
         """Make what was removed from tables unreadable: no older version and no old index keeps it."""
         for name in names:
@@ -345,12 +341,10 @@ class Store:
         """Whether the store has a table; one of an earlier prlore lacks some."""
         return name in self._open or name in self._table_names()
 
-    def rows_where(
-        self, name: str, condition: str, columns: Sequence[str], *, row_id: bool = False
-    ) -> pa.Table:
+    def rows_where(self, name: str, where: str, columns: Sequence[str], *, row_id: bool = False) -> pa.Table:
         """Columns of the rows that a condition of `kb.filters` holds for."""
         search = self._table(name).search().select(list(columns)).limit(None).with_row_id(row_id)
-        return (search.where(condition) if condition else search).to_arrow()
+        return (search.where(where) if where else search).to_arrow()
 
     def rows_at(self, name: str, rows: Sequence[int], columns: Sequence[str]) -> pa.Table:
         """Columns of rows by the `_rowid` that a scan or a search gave, in no order, with `_rowid`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pyarrow as pa
 
 STORE_SCHEMA = "2"
-WITHOUT_THREADS = "1"  # lacks two tables, is read as it is and completed when it is written to
 
 CARDS = pa.schema(
     [

@@ -176,6 +176,7 @@ class Client:
                 continue
             except GithubException as exc:
                 raise self._refused(exc, where) from None
+            body = self._token.strip_from(body)  # a page that quotes it must not bring it into the archive
             self.pace.after(headers, resource)
             self.pace.counts.bytes += len(body)
             if status == 304:

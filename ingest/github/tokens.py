@@ -35,6 +35,11 @@ class Token:
         """A text without the token, should a server or a library have put it there."""
         return text.replace(self._secret, "***") if self._secret else text
 
+    def strip_from(self, body: bytes) -> bytes:
+        """An answer without the token, should somebody have published it there."""
+        secret = self._secret.encode()
+        return body.replace(secret, b"***") if secret and secret in body else body
+
     def __repr__(self) -> str:
         return f"Token(*** from {self.source})"
 

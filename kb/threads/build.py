@@ -6,7 +6,6 @@ again; what is written depends on the ledger and the cards alone.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +21,7 @@ from kb.datafiles import data_file
 from kb.families import Families, load_families
 from kb.filters import of_pulls, one_of
 from kb.store import Store
+from kb.stored_diff import stored_diffs
 from kb.threads.diff import merged_files
 from kb.threads.joins import join
 from kb.threads.rows import pull_rows, thread_rows
@@ -83,8 +83,8 @@ def joined_rows(store: Store, threads: Sequence[Thread], families: Families) -> 
     """Rows of threads, joined to the cards that the store holds now."""
     cards = cards_of(store, list(dict.fromkeys(t.pull_id for t in threads)))
     on_code = {t.pull_id for t in threads if t.anchor.path}
-    texts = chunk_texts(store, [i for i in cards if i in on_code])
-    files = {i: merged_files(cards[i], texts.get(i, ())) for i in cards if i in on_code}
+    diffs = stored_diffs(store, [c for i, c in cards.items() if i in on_code])
+    files = {i: merged_files(cards[i], diff) for i, diff in diffs.items()}
     joined = []
     for thread in threads:
         card = cards.get(thread.pull_id)
@@ -124,13 +124,3 @@ def cards_of(store: Store, ids: Sequence[str]) -> dict[str, Card]:
         return {}
     rows = store.cards_by_id(ids, ["id", "card"])
     return {i: decode_card(text) for i, text in zip(rows["id"].to_pylist(), rows["card"].to_pylist(), strict=True)}  # fmt: skip
-
-
-def chunk_texts(store: Store, ids: Sequence[str]) -> dict[str, list[tuple[str, str]]]:
-    """(path, text) of the chunks of cards, in the order of the diff."""
-    found: defaultdict[str, list[tuple[int, str, str]]] = defaultdict(list)
-    if ids:
-        rows = store.rows_where("chunks", one_of("card_id", ids), ["card_id", "ordinal", "path", "text"])
-        for card_id, *rest in zip(*(rows[c].to_pylist() for c in rows.column_names[:4]), strict=True):
-            found[card_id].append((rest[0], rest[1], rest[2]))
-    return {i: [(path, text) for _, path, text in sorted(parts)] for i, parts in found.items()}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ingest.records import Hunk
 from kb.cards import Card
-
-_HEADER = re.compile(r"@@ -(\d+)(?:,\d+)? \+(\d+)(?:,\d+)? @@")
-_LINE_CHARS = 400  # as chunks cut them
+from kb.diff_lines import LONGEST_LINE
+from kb.stored_diff import Diff, hunk_lines
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class MergedFile:
 
     def find(self, block: Sequence[str], side: str) -> DiffLine | None:
         """The last line of the first run of lines on one side that is `block`, white space at the ends left aside."""
-        wanted = [line[:_LINE_CHARS].strip() for line in block]
+        wanted = [line[:LONGEST_LINE].strip() for line in block]
         skipped = "-" if side == "new" else "+"
         lines = [line for line in self.lines if line.mark != skipped]
         texts = [line.text.strip() for line in lines]
@@ -45,40 +43,19 @@ class MergedFile:
         return None
 
 
-def merged_files(card: Card, chunks: Iterable[tuple[str, str]]) -> dict[str, MergedFile]:
-    """The files of a card's diff by path.
-
-    Args:
-        card: the card.
-        chunks: (path, text) of its chunks in order.
-    """
-    texts: defaultdict[str, list[str]] = defaultdict(list)
-    for path, text in chunks:
-        texts[path].append(text)
-    found = {}
-    for file in card.files:
-        lines = tuple(_lines(texts.get(file.path, ())))
-        changed = sum(line.mark != " " for line in lines)
-        complete = file.added is not None and changed == file.added + (file.removed or 0)
-        found[file.path] = MergedFile(file.path, file.status, complete, lines)
-    return found
+def merged_files(card: Card, diff: Diff) -> dict[str, MergedFile]:
+    """The files of a card's diff by path."""
+    status = {f.path: f.status for f in card.files}
+    return {f.path: MergedFile(f.path, status[f.path], f.whole, tuple(_lines(f.hunks))) for f in diff.files}
 
 
-def _lines(texts: Iterable[str]) -> Iterable[DiffLine]:
-    old = new = 0
-    head = ""
-    for text in texts:
-        for at, raw in enumerate(text.split("\n")):
-            header = _HEADER.match(raw)
-            if header:
-                # a long hunk is cut into chunks that each repeat its header: the count goes on
-                if not (at == 0 and head and raw.startswith(head)):
-                    old, new = int(header[1]), int(header[2])
-                head = header[0]
-                continue
+def _lines(hunks: Iterable[Hunk]) -> Iterator[DiffLine]:
+    for hunk in hunks:
+        old, new = hunk.old_start, hunk.new_start
+        for raw in hunk_lines(hunk):
             mark, rest = raw[:1] or " ", raw[1:]
             if mark not in "+- ":
                 continue
-            yield DiffLine(mark, rest, 0 if mark == "+" else old, 0 if mark == "-" else new, head)
+            yield DiffLine(mark, rest, 0 if mark == "+" else old, 0 if mark == "-" else new, hunk.header)
             old += mark != "+"
             new += mark != "-"

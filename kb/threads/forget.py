@@ -53,7 +53,7 @@ def forget(store: Store, pages: Path, login: str) -> Forgotten:
     ids = [r["id"] for r in store.rows_where("pulls", written_by(login), ["id"]).to_pylist()]
     for start in range(0, len(ids), _BATCH):
         _rewrite_pulls(store, ids[start : start + _BATCH], hashes)
-    store.reopen_search()
+    store.set_meta({"finished": ""})  # search indexes and word counts are to be made up to date
     store.finish()
     store.purge(("threads", "pulls", "cards", "terms", "meta"))
     store.finish()

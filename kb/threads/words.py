@@ -55,7 +55,7 @@ def rewrite_card_words(store: Store, ids: Sequence[str]) -> int:
             if new != (row["description_words"], row["review_words"]):
                 changed.append((row["id"], *new))
     if changed:
-        store.reopen_search()
+        store.set_meta({"finished": ""})  # search indexes and word counts are to be made up to date
         store.rewrite_cards(
             [i for i, _, _ in changed],
             {"description_words": [d for _, d, _ in changed], "review_words": [r for _, _, r in changed]},
