@@ -1,4 +1,7 @@
-"""`ncu --csv`, raw page (a column for each metric, units in the second row) or details page (a row for each metric).
+"""Tables of `ncu --csv`.
+
+They are the raw page (a column for each metric, units in the second row) or details page (a row for each metric),
+launch by launch or summed up for each kernel (`--print-summary per-kernel`).
 
 What ncu prints around the table, and numbers with thousands separators, are read past.
 """
@@ -16,7 +19,7 @@ from analysis.errors import UnreadableCounters
 _ABOUT = {
     "ID", "Process ID", "Process Name", "Host Name", "Kernel Name", "Kernel Time", "Context", "Stream", "Block Size",
     "Grid Size", "Device", "CC", "Section Name", "Metric Name", "Metric Unit", "Metric Value", "Rule Name", "Rule Type",
-    "Rule Description", "Estimated Speedup Type", "Estimated Speedup", "thread Domain:Push/Pop_Range:PL_Type:PL_Value:CLR_Type:Color:Msg_Type:Msg",
+    "Rule Description", "Invocations", "Minimum", "Maximum", "Average", "Estimated Speedup Type", "Estimated Speedup", "thread Domain:Push/Pop_Range:PL_Type:PL_Value:CLR_Type:Color:Msg_Type:Msg",
 }  # fmt: skip
 MAX_BYTES = 1 << 30
 
@@ -38,7 +41,10 @@ def read_csv(path: Path) -> list[Raw]:
             f"{path}: {getattr(exc, 'strerror', None) or exc}; name a file of ncu"
         ) from None
     rows = list(_rows(text))
-    start = next((i for i, row in enumerate(rows) if "Kernel Name" in row and "ID" in row), None)
+    start = next(
+        (i for i, row in enumerate(rows) if "Kernel Name" in row and ("ID" in row or "Invocations" in row)),
+        None,
+    )
     if start is None:
         raise UnreadableCounters(
             f"{path}: no table of ncu in it; write one with ncu --csv --page raw, or name a .ncu-rep file"
@@ -64,6 +70,8 @@ def _rows(text: str) -> Iterator[list[str]]:
 
 def _raw(head: list[str], body: list[list[str]]) -> Iterator[Raw]:
     at = {name: i for i, name in enumerate(head)}
+    if "ID" not in at:
+        return
     # the row of units has no ID
     units = body[0] if body and len(body[0]) == len(head) and not body[0][at["ID"]].strip() else None
     for row in body[1 if units else 0 :]:
@@ -80,11 +88,13 @@ def _raw(head: list[str], body: list[list[str]]) -> Iterator[Raw]:
 def _details(head: list[str], body: list[list[str]]) -> Iterator[Raw]:
     at = {name: i for i, name in enumerate(head)}
     launches: dict[str, tuple[list[str], dict[str, tuple[float, str]]]] = {}
+    # a summary has no launches: its kernels stand for themselves, its averages for the values
+    key, measured = ("ID", "Metric Value") if "ID" in at else ("Kernel Name", "Average")
     for row in body:
-        if len(row) != len(head) or not row[at["ID"]].strip():
+        if len(row) != len(head) or not row[at[key]].strip():
             continue
-        _, metrics = launches.setdefault(row[at["ID"]], (row, {}))
-        value = number(_cell(row, at, "Metric Value"))
+        _, metrics = launches.setdefault(row[at[key]], (row, {}))
+        value = number(_cell(row, at, measured))
         name, section = _cell(row, at, "Metric Name"), _cell(row, at, "Section Name")
         if name and value is not None:
             unit = _cell(row, at, "Metric Unit")

@@ -177,7 +177,7 @@ class _Rank:
     def _forward(self, index: int, forward: Pass) -> None:
         spec = self.spec
         began = self.cpu
-        first = len(self.kernels)
+        first, first_layer = len(self.kernels), len(self.layers)
         if forward.replayed:
             self.correlation += 1
             self.launches.append(Launch(self.cpu, 20_000, self.correlation, True, None, ()))
@@ -196,7 +196,7 @@ class _Rank:
             self._launch(v.LOGITS_ALLREDUCE, index, forward, None, None)
         mine = self.kernels[first:]
         ends = max(k.end_ns for k in mine)
-        layers = [layer for layer in self.layers if layer.step == index]
+        layers = self.layers[first_layer:]
         self.passes.append(
             TruePass(
                 self.rank,
