@@ -30,6 +30,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "eval": ("kb.commands.evaluate", "evaluate", "Score retrieval against judged questions."),
     "trace": ("loop.commands.trace", "trace", "Say what took the time of a profiler trace."),
     "layers": ("analysis.commands.layers", "layers", "Find forward passes and layers in a trace."),
+    "roofline": (
+        "analysis.commands.roofline",
+        "roofline",
+        "Hold a trace's kernels against the device's peaks.",
+    ),
     "ncu": ("analysis.commands.ncu", "ncu", "Digest Nsight Compute counters into one next edit."),
     "bench": ("analysis.commands.bench", "bench", "Compare serving benchmarks of any client."),
     "starter": ("kb.commands.starter", "starter", "Keep the embedded cards in data/cards true."),

@@ -130,7 +130,7 @@ ALL = dict(commands(cli))
 def test_these_are_the_commands():
     assert [" ".join(path) for path in ALL] == [
         "ingest", "ingest git", "ingest starter", "query", "show", "gate", "families", "family", "where", "status", "doctor", "eval", "eval retrieval",
-        "trace", "trace diff", "trace show", "layers", "ncu", "bench", "bench compare", "bench rows",
+        "trace", "trace diff", "trace show", "layers", "roofline", "ncu", "bench", "bench compare", "bench rows",
         "starter", "starter check", "starter facts",
     ]  # fmt: skip
 
