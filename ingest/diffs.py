@@ -50,7 +50,8 @@ def parse_hunks(patch: bytes, added: int | None, removed: int | None) -> tuple[H
     parsed: list[unidiff.Hunk] = []
     for start, end in _sections(starts, ends):
         try:
-            files = unidiff.PatchSet(io.StringIO(_HEADER + patch[start:end].decode("latin-1"), newline="\n"))
+            lines = io.StringIO(_HEADER + patch[start:end].decode("latin-1"), newline="\n")
+            files = unidiff.PatchSet(lines, metadata_only=True)  # the text is taken from the patch below
         except unidiff.UnidiffParseError as exc:
             raise DiffMismatch(f"unidiff can't read the hunks: {exc}") from exc
         parsed += files[0]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
+import numpy as np
 import tree_sitter
 import tree_sitter_cpp
 import tree_sitter_cuda
@@ -52,7 +54,11 @@ _KINDS = {
 _CONTAINERS = {"class", "struct", "impl", "trait"}
 _NAME_NODES = {"identifier", "field_identifier", "qualified_identifier", "destructor_name", "operator_name",
                "template_function", "type_identifier"}  # fmt: skip
+_NO_STATEMENT = ("comment", "line_continuation")
+_WORTH_SPLITTING = 30  # rows; a shorter definition is parsed whole
 _KERNEL_DECORATOR = (b"triton.jit", b"cute.kernel", b"tilelang.jit", b"gluon.jit", b"T.prim_func")
+
+Rows = np.ndarray[Any, np.dtype[np.int32]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +73,37 @@ class Definition:
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
-    """Definitions that touch a range of rows, outermost first, and whether the range parsed without error."""
+class Outline:
+    """All definitions of one version of a file, and where its statements begin. Rows are 0-based.
 
-    definitions: tuple[Definition, ...]
-    parsed: bool
+    Attributes:
+        names: qualified names, in the order of the source, outer before inner.
+        kinds: their kinds.
+        spans: (definitions, 3): first row, decorators included; row of the name; last row.
+        errors: (places, 2): first and last row of what did not parse.
+        rows: first rows of the statements that stand directly in the module or in a definition worth splitting, in
+            order; empty where a change can't be parsed apart from the rest.
+        scopes: for each of them the index of that definition, -1 for the module.
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[str, ...]
+    spans: Rows
+    errors: Rows
+    rows: Rows
+    scopes: Rows
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes in memory."""
+        return 120 * len(self.names) + 8 * len(self.rows) + 500
+
+    def touching(self, first: int, last: int) -> tuple[list[Definition], bool]:
+        """Definitions that overlap the rows `first..last`, outer before inner, and whether those rows parsed."""
+        spans = self.spans
+        found = np.flatnonzero((spans[:, 0] <= last) & (spans[:, 2] >= first)).tolist()
+        definitions = [Definition(self.names[i], self.kinds[i], *spans[i].tolist()) for i in found]
+        return definitions, not bool(((self.errors[:, 0] <= last) & (self.errors[:, 1] >= first)).any())
 
 
 @cache
@@ -92,32 +124,109 @@ def _query(name: str) -> tree_sitter.Query:
     )
 
 
-def parse(language: str, source: bytes, before: tree_sitter.Tree | None = None) -> tree_sitter.Tree:
-    """Parse a file; `before` is the edited tree of its earlier version, whose unchanged parts are reused."""
-    parser = _parser(language)
-    return parser.parse(source) if before is None else parser.parse(source, before)
+def outline_of(language: str, source: bytes) -> Outline:
+    """Parse a file."""
+    root = _parser(language).parse(source).root_node
+    return _outline(language, source, root, 0, splits=language == "python" and not root.has_error)
 
 
-def definitions_in(language: str, tree: tree_sitter.Tree, first: int, last: int) -> Region:
-    """Definitions that overlap the 0-based rows `first..last`, with qualified names."""
-    cursor = tree_sitter.QueryCursor(_query(language))
-    cursor.set_point_range((first, 0), (last + 1, 0))
-    captures = cursor.captures(tree.root_node)
-    errors = [n for n in captures.get("error", []) if n.start_point[0] <= last and n.end_point[0] >= first]
-    found = captures.get("definition", [])
+def outline_of_piece(source: bytes, headers: int, end: tuple[int, int, int] | None) -> Outline | None:
+    """Parse Python statements that stand below some headers.
+
+    Args:
+        source: the headers, one a row, each the only statement of the one above; the statements; and where they end
+            the statement `0`.
+        headers: how many headers there are.
+        end: row and column of that `0`, and how many of the headers it has to stand below. None where the file ends.
+
+    Returns:
+        The outline of all that; None when it does not parse on its own, or does not end where it should.
+    """
+    root = _parser("python").parse(source).root_node
+    if root.has_error or (end is not None and not _ends_at(root, *end)):
+        return None
+    return _outline("python", source, root, headers, splits=True)
+
+
+def _ends_at(root: tree_sitter.Node, row: int, column: int, depth: int) -> bool:
+    """Whether a number is a statement of its own below exactly the first `depth` headers."""
+    node = root.descendant_for_point_range((row, column), (row, column + 1))
+    if node is None or node.type != "integer" or node.start_point != (row, column):
+        return False
+    statement = node.parent
+    if (
+        statement is None
+        or statement.type != "expression_statement"
+        or statement.start_byte != node.start_byte
+    ):
+        return False
+    body = statement.parent
+    for level in reversed(range(depth)):
+        owner = body.parent if body is not None and body.type == "block" else None
+        if owner is None or owner.start_point[0] != level:
+            return False
+        body = owner.parent
+    return body is not None and body.type == "module"
+
+
+def _outline(language: str, source: bytes, root: tree_sitter.Node, headers: int, *, splits: bool) -> Outline:
+    captures = tree_sitter.QueryCursor(_query(language)).captures(root)
     kinds = frozenset(_DEFINITIONS[language])
-    # a change in a wrapper alone does not reach the definition in it
-    found = [
-        *found,
-        *(inner for n in found if n.type not in kinds for inner in n.children if inner.type in kinds),
-    ]
-    nodes = {(n.start_byte, n.end_byte, n.type): n for n in found}
+    nodes = {(n.start_byte, n.end_byte, n.type): n for n in captures.get("definition", [])}
     ordered = sorted(nodes.values(), key=lambda n: (n.start_byte, -n.end_byte, n.type in kinds))
-    return Region(tuple(_qualify(ordered, first, last)), not errors)
+    found = _qualify(ordered)
+    places = {start: i for i, (start, _) in enumerate(found)}
+    statements = _statements(root, places, source, headers) if splits else []
+    definitions = [definition for _, definition in found]
+    errors = [(n.start_point[0], n.end_point[0]) for n in captures.get("error", [])]
+    return Outline(
+        names=tuple(d.name for d in definitions),
+        kinds=tuple(d.kind for d in definitions),
+        spans=_rows([(d.first, d.header, d.last) for d in definitions], 3),
+        errors=_rows(errors, 2),
+        rows=_rows(statements, 2)[:, 0],
+        scopes=_rows(statements, 2)[:, 1],
+    )
 
 
-def _qualify(nodes: Sequence[tree_sitter.Node], first: int, last: int) -> list[Definition]:
-    found: list[Definition] = []
+def _rows(values: Sequence[tuple[int, ...]], width: int) -> Rows:
+    return np.array(values, np.int32).reshape(-1, width)
+
+
+def _statements(
+    root: tree_sitter.Node, places: dict[int, int], source: bytes, headers: int
+) -> list[tuple[int, int]]:
+    """(first row, index of the definition it stands in or -1) of statements that begin a row, in order.
+
+    Only definitions that are long, or begin in the first `headers` rows, are looked into. Comments are no
+    statements: whose they are depends on what follows.
+    """
+    found: list[tuple[int, int]] = []
+    bodies = [(root, -1)]
+    while bodies:
+        body, scope = bodies.pop()
+        for node in body.named_children:
+            kind = node.type
+            row, column = node.start_point
+            if kind in _NO_STATEMENT or source[node.start_byte - column : node.start_byte].strip(b" \t"):
+                continue
+            found.append((row, scope))
+            inner = node.child_by_field_name("definition") if kind == "decorated_definition" else node
+            if inner is not None and inner.type in _DEFINITIONS["python"]:
+                place = places.get(inner.start_byte)
+                below = inner.child_by_field_name("body")
+                if (
+                    place is not None
+                    and below is not None
+                    and (row < headers or inner.end_point[0] - row >= _WORTH_SPLITTING)
+                ):
+                    bodies.append((below, place))
+    return sorted(found)
+
+
+def _qualify(nodes: Sequence[tree_sitter.Node]) -> list[tuple[int, Definition]]:
+    """(start byte, definition) of nodes in the order of the source."""
+    found: list[tuple[int, Definition]] = []
     stack: list[tuple[int, str, str]] = []  # end byte, qualified name, kind
     decorated: tuple[int, int, bool] | None = None  # end byte, first row, is a kernel
     for node in nodes:
@@ -157,8 +266,8 @@ def _qualify(nodes: Sequence[tree_sitter.Node], first: int, last: int) -> list[D
                 kind,
             )
         )
-        if kind != "namespace" and start <= last and end >= first:
-            found.append(Definition(qualified, kind, start, header, end))
+        if kind != "namespace":
+            found.append((node.start_byte, Definition(qualified, kind, start, header, end)))
     return found
 
 

@@ -1,8 +1,8 @@
 """Symbols a change introduced, changed and removed, file by file along a history.
 
-Parsing every version of every file from scratch costs about 4 ms a file. A history changes the same files
-again and again, so the tracker keeps the last version of recently changed files with its syntax tree, applies
-the hunks to it, proves the result by its blob name, and lets tree-sitter re-parse only what changed.
+Parsing every version of every file costs about 4 ms a file and version. A history changes the same files again
+and again, so the tracker keeps the last version of recently changed files with its outline, applies the hunks to
+it, proves the result by its blob name, and has only what lies around the changes parsed anew.
 """
 
 from __future__ import annotations
@@ -14,97 +14,21 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import tree_sitter
-
+from ingest.edits import Edit, apply_edits, edits_of, line_starts
 from ingest.git import Repository
-from ingest.outline import Definition, definitions_in, parse
+from ingest.outline import Definition, Outline, outline_of
 from ingest.paths import language_of
 from ingest.records import RawEntry, Symbol, SymbolSource
+from ingest.splice import Version, splice
 
-# A tree-sitter tree takes about 23 bytes a byte of source (measured on 1,500 files of SGLang).
-_KEPT_SOURCE = 5 << 20
+_KEPT = 32 << 20  # bytes of versions a process keeps
 _LARGEST_SOURCE = 2 << 20
 _NO_BLOB = "0" * 40
 _COMMENT_RUN = 2000
 _COMMENTS = re.compile(rb"(?:^[ \t]*#[^\n]*\n){%d}" % _COMMENT_RUN, re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """One run of changed lines: 0-based first rows, lines taken out and lines put in, with newlines."""
-
-    old_row: int
-    new_row: int
-    taken: tuple[bytes, ...]
-    inserted: tuple[bytes, ...]
-
-    @property
-    def removed(self) -> int:
-        """How many lines are taken out."""
-        return len(self.taken)
-
-
-def edits_of(patch: bytes) -> list[Edit]:
-    """The runs of changed lines of one file's patch, top to bottom."""
-    edits: list[Edit] = []
-    old = new = 0
-    taken: list[bytes] = []
-    put: list[bytes] = []
-    start = (0, 0)
-    in_hunk = False
-
-    def close() -> None:
-        nonlocal taken, put
-        if taken or put:
-            edits.append(Edit(start[0], start[1], tuple(taken), tuple(put)))
-        taken, put = [], []
-
-    last = b""
-    for line in patch.split(b"\n"):
-        mark = line[:1]
-        if mark == b"@" and line.startswith(b"@@ -"):
-            close()
-            in_hunk = True
-            ranges = line.split(b" ", 3)
-            old = _start(ranges[1])
-            new = _start(ranges[2])
-        elif not in_hunk:
-            continue
-        elif mark == b"+":
-            if not taken and not put:
-                start = (old, new)
-            put.append(line[1:] + b"\n")
-            new += 1
-        elif mark == b"-":
-            if not taken and not put:
-                start = (old, new)
-            taken.append(line[1:] + b"\n")
-            old += 1
-        elif mark == b"\\":  # "No newline at end of file" speaks of the line above
-            if last == b"+" and put:
-                put[-1] = put[-1][:-1]
-            elif last == b"-" and taken:
-                taken[-1] = taken[-1][:-1]
-        elif mark == b" ":
-            close()
-            old += 1
-            new += 1
-        last = mark
-    close()
-    return edits
-
-
-def _start(side: bytes) -> int:
-    """0-based first row of one side of a hunk header; `-0,0` and `-5,0` stand behind the named line."""
-    numbers = side[1:].split(b",")
-    first = int(numbers[0])
-    return first if len(numbers) > 1 and numbers[1] == b"0" else first - 1
-
-
-@dataclass(slots=True)
-class _Version:
-    source: bytes
-    tree: tree_sitter.Tree
+_EMPTY = Version(b"", line_starts(b""), outline_of("python", b""))
 
 
 class SymbolTracker:
@@ -115,7 +39,7 @@ class SymbolTracker:
 
     def __init__(self, repository: Repository) -> None:
         self._repository = repository
-        self._kept: OrderedDict[tuple[str, str], _Version] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, str], Version] = OrderedDict()
         self._kept_bytes = 0
         self._reader: subprocess.Popen[bytes] | None = None
 
@@ -148,59 +72,56 @@ class SymbolTracker:
         ):
             return (), "none"
         edits = edits_of(patch)
-        was = language_of(entry.old_path) or language
-        versions = self._versions(language, was, entry, edits)
+        versions = self._versions(language, language_of(entry.old_path) or language, entry, edits)
         if versions is None:
             return _from_sections(sections)
         old, new = versions
-        before = _touched(was, old, [(e.old_row, e.taken) for e in edits])
-        after = _touched(language, new, [(e.new_row, e.inserted) for e in edits])
+        before = _touched(old, [(e.old_row, e.taken) for e in edits])
+        after = _touched(new, [(e.new_row, e.inserted) for e in edits])
         if before is None or after is None:
             return _from_sections(sections)
         return _compare(before, after), "tree-sitter"
 
     def _versions(
         self, language: str, was: str, entry: RawEntry, edits: Sequence[Edit]
-    ) -> tuple[tree_sitter.Tree | None, tree_sitter.Tree | None] | None:
-        """Trees before and after the change; None as a whole when a version can't be had."""
-        old: _Version | None = None
+    ) -> tuple[Outline | None, Outline | None] | None:
+        """Outlines before and after the change; None as a whole when a version can't be had."""
+        old: Version | None = None
         if entry.old_blob != _NO_BLOB and entry.status != "added":
             old = self._take(was, entry.old_blob)
             if old is None:
                 source = self._read(entry.old_blob)
                 if source is None or _is_slow(source):
                     return None
-                old = _Version(source, parse(was, source))
+                old = Version(source, line_starts(source), outline_of(was, source))
         if entry.new_blob == _NO_BLOB or entry.status == "deleted":
-            return (old.tree if old else None), None
-        source = _apply(old.source if old else b"", edits)
-        if _blob_name(source, len(entry.new_blob)) != entry.new_blob:
-            read = self._read(entry.new_blob)  # a type change, or bytes a patch does not show
-            if read is None or _is_slow(read):
-                return None
-            new = _Version(read, parse(language, read))
-        elif len(source) > _LARGEST_SOURCE or _is_slow(source):
+            return (old.outline if old else None), None
+        before = old.outline if old is not None else None
+        start = old or _EMPTY
+        source = apply_edits(start.source, start.starts, edits)
+        if source is None or _blob_name(source, len(entry.new_blob)) != entry.new_blob:
+            source, old = self._read(entry.new_blob), None  # a type change, or bytes a patch does not show
+        if source is None or len(source) > _LARGEST_SOURCE or _is_slow(source):
             return None
-        elif old is None or was != language:
-            new = _Version(source, parse(language, source))
-        else:
-            new = _Version(source, parse(language, source, _edited(old, edits)))
+        starts = line_starts(source)
+        outline = splice(old, edits, source, starts) if old is not None and was == language else None
+        new = Version(source, starts, outline or outline_of(language, source))
         self._keep(language, entry.new_blob, new)
-        return (old.tree if old else None), new.tree
+        return before, new.outline
 
-    def _take(self, language: str, blob: str) -> _Version | None:
+    def _take(self, language: str, blob: str) -> Version | None:
         version = self._kept.pop((language, blob), None)
         if version is not None:
-            self._kept_bytes -= len(version.source)
+            self._kept_bytes -= version.size
         return version
 
-    def _keep(self, language: str, blob: str, version: _Version) -> None:
+    def _keep(self, language: str, blob: str, version: Version) -> None:
         self._take(language, blob)
         self._kept[language, blob] = version
-        self._kept_bytes += len(version.source)
-        while self._kept_bytes > _KEPT_SOURCE and len(self._kept) > 1:
+        self._kept_bytes += version.size
+        while self._kept_bytes > _KEPT and len(self._kept) > 1:
             _, dropped = self._kept.popitem(last=False)
-            self._kept_bytes -= len(dropped.source)
+            self._kept_bytes -= dropped.size
 
     def _read(self, blob: str) -> bytes | None:
         """A blob's bytes; None when it is missing or larger than what is parsed."""
@@ -233,50 +154,6 @@ def _blob_name(source: bytes, hex_length: int) -> str:
     return digest(b"blob %d\0" % len(source) + source).hexdigest()
 
 
-def _lines(source: bytes) -> list[bytes]:
-    lines = source.split(b"\n")
-    kept = [line + b"\n" for line in lines[:-1]]
-    if lines[-1]:
-        kept.append(lines[-1])
-    return kept
-
-
-def _apply(source: bytes, edits: Sequence[Edit]) -> bytes:
-    lines = _lines(source)
-    parts: list[bytes] = []
-    row = 0
-    for edit in edits:
-        parts += lines[row : edit.old_row]
-        parts += edit.inserted
-        row = edit.old_row + edit.removed
-    parts += lines[row:]
-    return b"".join(parts)
-
-
-def _edited(old: _Version, edits: Sequence[Edit]) -> tree_sitter.Tree:
-    """A copy of the old tree that knows where lines came and went, bottom to top so that rows stay true."""
-    tree = old.tree.copy()
-    lines = _lines(old.source)
-    offsets = [0]
-    for line in lines:
-        offsets.append(offsets[-1] + len(line))
-    total = len(lines)
-    ends_open = bool(lines) and not lines[-1].endswith(b"\n")
-    for edit in reversed(edits):
-        first, last = min(edit.old_row, total), min(edit.old_row + edit.removed, total)
-        start, old_end = offsets[first], offsets[last]
-        inserted = b"".join(edit.inserted)
-        rows = inserted.count(b"\n")
-        tail = inserted.rfind(b"\n") + 1
-        old_point = (last, 0)
-        if last == total and ends_open:
-            old_point = (total - 1, len(lines[-1]))
-        start_point = (first, 0) if not (first == total and ends_open) else old_point
-        new_point = (start_point[0] + rows, len(inserted) - tail if rows else start_point[1] + len(inserted))
-        tree.edit(start, old_end, start + len(inserted), start_point, old_point, new_point)
-    return tree
-
-
 @dataclass(slots=True)
 class _Touched:
     """Definitions whose header line changed, and the innermost definitions of the other changed lines."""
@@ -285,27 +162,25 @@ class _Touched:
     enclosing: dict[str, Definition]
 
 
-def _touched(
-    language: str, tree: tree_sitter.Tree | None, runs: Sequence[tuple[int, Sequence[bytes]]]
-) -> _Touched | None:
+def _touched(outline: Outline | None, runs: Sequence[tuple[int, Sequence[bytes]]]) -> _Touched | None:
     """Definitions a side's changed lines touch; None where a changed line lies in a part that did not parse."""
     result = _Touched({}, {})
-    if tree is None:
+    if outline is None:
         return result
     for first, lines in runs:
         if not lines:
             continue
         last = first + len(lines) - 1
-        region = definitions_in(language, tree, first, last)
-        if not region.parsed:
+        definitions, parsed = outline.touching(first, last)
+        if not parsed:
             return None
         # blank lines between definitions belong to none of them
         rows = {first + i for i, line in enumerate(lines) if not line.isspace()}
-        for definition in region.definitions:
+        for definition in definitions:
             if first <= definition.header <= last:
                 result.headers.setdefault(definition.name, definition)
                 rows.difference_update(range(max(first, definition.first), min(last, definition.last) + 1))
-        others = [d for d in region.definitions if not first <= d.header <= last]
+        others = [d for d in definitions if not first <= d.header <= last]
         for definition in sorted(others, key=lambda d: (d.first, -d.last), reverse=True):  # innermost first
             inside = rows.intersection(range(max(first, definition.first), min(last, definition.last) + 1))
             if inside:

@@ -52,6 +52,17 @@ def alias_pattern(alias: str) -> str:
     return r"[-_. ]?".join(re.escape(p) for p in parts)
 
 
+def _by_first_letter(patterns: Iterable[str]) -> str:
+    """Alternatives that each begin with a plain letter or digit as one pattern that tries only those of that letter.
+
+    Of alternatives that fit, the first in the given order is still the one that matches.
+    """
+    groups: dict[str, list[str]] = {}
+    for pattern in filter(None, patterns):
+        groups.setdefault(pattern[0], []).append(pattern[1:])
+    return "(?:" + "|".join(f"{first}(?:{'|'.join(rest)})" for first, rest in groups.items()) + ")"
+
+
 @dataclass(frozen=True)
 class Families:
     """The table, with lookups. Build it with `load_families`."""
@@ -74,13 +85,18 @@ class Families:
     def _alias_regex(self) -> re.Pattern[str]:
         aliases = sorted({a.lower() for f in self.entries for a in f.aliases}, key=len, reverse=True)
         # a letter or digit on either side of a Latin name means another: "phi" in "dolphin", "qwen3" in "qwen30"
-        bounded = (
-            ("(?<![a-z0-9])" if a[0].isascii() else "")
-            + alias_pattern(a)
-            + ("(?![a-z0-9])" if a[-1].isascii() else "")
+        latin = [
+            (alias_pattern(a) + ("(?![a-z0-9])" if a[-1].isascii() else ""))
             for a in aliases
-        )
-        return re.compile("(?=(" + "|".join(bounded) + "))")
+            if a[0].isascii()
+        ]
+        other = [
+            (alias_pattern(a) + ("(?![a-z0-9])" if a[-1].isascii() else ""))
+            for a in aliases
+            if not a[0].isascii()
+        ]
+        parts = ["(?<![a-z0-9])" + _by_first_letter(latin)] if latin else []
+        return re.compile("(?=(" + "|".join([*parts, *([_by_first_letter(other)] if other else [])]) + "))")
 
     @cached_property
     def _alias_owner(self) -> dict[str, tuple[str, ...]]:

@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ingest.diffs import parse_hunks
+from ingest.edits import Edit, apply_edits, edits_of, line_starts
 from ingest.errors import DiffMismatch, GitFailed
 from ingest.records import Hunk, RawEntry
-from ingest.symbols import Edit, _apply, edits_of
 
 NOISE = b"diff --git a/x b/x\nindex 1..2 100644\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-a\n+b\n\\ No newline at end of file\n"
 NUMBERED = b"".join(b"line %d\n" % i for i in range(200))
@@ -42,7 +42,7 @@ def checked(repo, sha: str) -> dict[str, tuple[Hunk, ...]]:
         if entry.added is not None and entry.status != "type-changed" and not submodule:
             old = b"" if entry.status == "added" else repo.bytes_of(entry.old_blob)
             new = b"" if entry.status == "deleted" else repo.bytes_of(entry.new_blob)
-            assert _apply(old, edits_of(file.patch)) == new
+            assert apply_edits(old, line_starts(old), edits_of(file.patch)) == new
         result[entry.path] = hunks
     return result
 

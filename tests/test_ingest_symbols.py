@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import time
 
@@ -10,7 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest.diffs import parse_hunks
+from ingest.edits import Edit, apply_edits, line_starts
 from ingest.logstream import stream_commits
+from ingest.outline import Outline, outline_of
+from ingest.splice import Version, splice
 from ingest.symbols import SymbolTracker
 
 
@@ -574,3 +578,100 @@ def test_the_name_of_a_blob_is_gits():
 
     assert _blob_name(b"", 40) == "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
     assert _blob_name(b"x", 64) == hashlib.sha256(b"blob 1\0x").hexdigest()
+
+
+def piecewise(before: str, after: str, outline: Outline | None = None) -> Outline | None:
+    """The outline of the version after by splicing, from that of the version before."""
+    lines = [text.encode().splitlines(keepends=True) for text in (before, after)]
+    matcher = difflib.SequenceMatcher(None, *lines, autojunk=False)
+    edits = [
+        Edit(i, j, tuple(lines[0][i:k]), tuple(lines[1][j:m]))
+        for tag, i, k, j, m in matcher.get_opcodes()
+        if tag != "equal"
+    ]
+    old, new = before.encode(), after.encode()
+    assert apply_edits(old, line_starts(old), edits) == new
+    version = Version(old, line_starts(old), outline or outline_of("python", old))
+    return splice(version, edits, new, line_starts(new))
+
+
+def is_true(outline: Outline, source: str) -> bool:
+    """Whether an outline says of a source what a full parse says, and all its statements are there."""
+    whole = outline_of("python", source.encode())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ingest.outline._WORTH_SPLITTING", 0)
+        every = outline_of("python", source.encode())
+    statements = [set(zip(o.rows.tolist(), o.scopes.tolist(), strict=True)) for o in (outline, every)]
+    return (
+        (outline.names, outline.kinds, outline.spans.tolist())
+        == (whole.names, whole.kinds, whole.spans.tolist())
+        and statements[0] <= statements[1]
+        and {s for s in statements[0] if s[1] < 0} == {s for s in statements[1] if s[1] < 0}
+        and not len(whole.errors)
+    )
+
+
+LONG = PYTHON.replace("limit = 8", "limit = 8\n" + "".join(f"    field_{i} = {i}\n" for i in range(40)))
+LONG += "\n\n" + "".join(f"def helper_{i}(x):\n    y = x + {i}\n    return y\n\n\n" for i in range(30))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("return inner(self.limit)", "return inner(self.limit + 1)", id="body of a method"),
+        pytest.param("    @property\n    def busy", "    def idle(self):\n        return 0\n\n    @property\n    def busy", id="new method"),
+        pytest.param("    field_7 = 7\n", "    field_7 = [\n        7,\n    ]\n", id="statement of a class"),
+        pytest.param("            return queue\n", "            return queue\n\n    def last(self):\n        pass\n\n\nTOP = 1\n",
+                     id="end of a class and what follows"),
+        pytest.param("def helper_9(x):\n    y = x + 9\n    return y\n\n\n", "", id="function gone"),
+        pytest.param("import triton\n", "import triton\nimport torch\n", id="first line"),
+        pytest.param("    return y\n\n\ndef helper_8", "    return y\n    # why\n\n\n# what\ndef helper_8", id="comments"),
+        pytest.param("def helper_12(x):", "@cache\ndef helper_12(x):", id="decorator"),
+        pytest.param("    field_3 = 3\n", "    def early(self): pass\n    field_3 = 3; field_3b = (\n        4)\n", id="one line"),
+    ],
+)  # fmt: skip
+def test_the_outline_of_a_change_is_that_of_the_whole_file(old, new):
+    assert old in LONG
+    spliced = piecewise(LONG, LONG.replace(old, new, 1))
+    assert spliced is not None
+    assert is_true(spliced, LONG.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("def helper_9(x):\n    y = x + 9\n    return y\n", "def helper_9(x):\n    y = '''\n", id="open string"),
+        pytest.param("    y = x + 9\n    return y\n", "    y = (\n", id="open bracket"),
+        pytest.param("    return y\n\n\ndef helper_10", "    y = \\\n\n\ndef helper_10", id="continued line"),
+        pytest.param("def helper_9(x):\n", "\n", id="body without a header"),
+        pytest.param("    field_7 = 7\n", "field_7 = 7\n", id="a class that ends early"),
+        pytest.param("    return y\n\n\ndef helper_10", "    return y\n\n\n@cache\n# c\n\n\ndef helper_10", id="decorator far above"),
+    ],
+)  # fmt: skip
+def test_a_piece_that_does_not_stand_on_its_own_is_not_spliced_wrongly(old, new):
+    assert old in LONG
+    spliced = piecewise(LONG, LONG.replace(old, new, 1))
+    assert spliced is None or is_true(spliced, LONG.replace(old, new, 1))
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_splices_add_up_to_a_full_parse(data):
+    """Blocks come and go below headers of long definitions, step by step on the spliced outline."""
+    blocks = [
+        *BLOCKS["a.py"],
+        "    def q(self):\n        x = 1\n        return x\n",
+        "        v = (\n            1)\n",
+    ]
+    lines = LONG.splitlines(keepends=True)
+    outline = None
+    for _ in range(3):
+        after = list(lines)
+        for _ in range(data.draw(st.integers(1, 3))):
+            at, gone = data.draw(st.integers(0, len(after))), data.draw(st.integers(0, 4))
+            put = "".join(data.draw(st.lists(st.sampled_from(blocks), max_size=2)))
+            after[at : at + gone] = put.splitlines(keepends=True)
+        spliced = piecewise("".join(lines), "".join(after), outline)
+        if spliced is not None:
+            assert is_true(spliced, "".join(after))
+            lines, outline = after, spliced

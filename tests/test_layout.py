@@ -42,7 +42,7 @@ OWNERS = {
     "urllib3": {"ingest/github/retry.py"},
     "sqlite3": {"ingest/github/ledger.py"},
     "unidiff": {"ingest/diffs.py"},
-    "tree_sitter": {"ingest/outline.py", "ingest/symbols.py"},
+    "tree_sitter": {"ingest/outline.py"},
     "sentence_transformers": {"kb/encoders/transformer.py"},
     "matplotlib": {"analysis/bench/plots.py"},
     "scipy": {"analysis/bench/intervals.py"},
