@@ -124,6 +124,26 @@ def test_several_traces_and_a_missing_one(run, path, capsys):
     assert capsys.readouterr().err == "prlore: nowhere.json: No such file or directory\n"
 
 
+def test_ranks_stand_beside_each_other(run, tmp_path):
+    """The rank that is longest in its own work waits least in collectives."""
+    made = generate(Spec(ranks=2, passes=(Pass("decode", 8), Pass("decode", 8))))
+    paths = []
+    for rank in range(2):
+        (tmp_path / f"r{rank}.json").write_bytes(made.json(rank))
+        paths.append(tmp_path / f"r{rank}.json")
+    found = json.loads(run(*paths, "--format", "json"))["ranks"]
+    assert [(row["stage"], row["rank"], row["waiting_ns"]) for row in found] == [
+        ("decode", 0, 0),
+        ("decode", 1, 0),
+    ]
+    truth = made.truth.overlap(0)
+    assert found[0]["exposed_ns"] == truth.exposed_communication
+    assert found[0]["compute_ns"] == truth.busy - truth.exposed_communication
+    assert run(*paths).startswith("Ranks")
+    assert "<h2>Ranks</h2>" in run(*paths, "--format", "html")
+    assert "Ranks" not in run(paths[0], paths[0])
+
+
 def test_evidence_comes_from_the_knowledge_base(run, tmp_path, path):
     done = CliRunner().invoke(
         cli, ["ingest", "starter", "--kb", str(tmp_path / "kb")], catch_exceptions=False

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from analysis.ranks import rank_rows
 from analysis.report import TraceReport
 from analysis.reports.grid import Column, Grid
 from analysis.reports.page import Span, bars, esc, key, page, table, timeline
-from analysis.reports.trace_tables import stage_grid
+from analysis.reports.trace_tables import rank_grid, stage_grid
 from analysis.reports.trace_text import HEADINGS, Choice, chosen, grids, headline
 
 _MOST_STEPS = 3000  # more marks than that are slower to draw than they tell
@@ -20,6 +21,9 @@ def as_html(
 ) -> str:
     """One page for one or more traces; `cards` are links for rows by their reference."""
     body = ["<h1>Trace report</h1>", PICKER]
+    ranks = rank_grid(rank_rows(reports))
+    if ranks.rows:
+        body += ["<h2>Ranks</h2>", table(ranks)]
     for report in reports:
         body += section(report, choice, dict(cards or {}))
     body.append(meanings([stage_grid(reports[0]), *grids(reports[0]).values()]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from analysis.fuse import FuseRow
 from analysis.kernel_table import KernelRow
 from analysis.overlap import OverlapRow
+from analysis.ranks import RankRow
 from analysis.report import StageRow, TraceReport
 from analysis.reports.grid import Cell, Column, Grid
 
@@ -120,6 +121,36 @@ _FUSE = (
     Column("where", "fused path", text=True, definition="engine: source path (pull requests)"),
     Column("source", "source here", text=True),
 )
+
+_RANK = (
+    Column("stage", "stage", text=True),
+    Column("rank", "rank", "d"),
+    Column("ref", "ref", text=True),
+    Column("step_us", "step us", ",.1f"),
+    Column("behind", "behind", "+.1%", definition="median step time over that of the fastest rank, less 1"),
+    Column(
+        "compute_us", "compute us", ",.1f", definition="time in which something other than communication runs"
+    ),
+    Column("comm_us", "comm us", ",.1f", definition="time in which communication runs"),
+    Column("exposed_us", "exposed comm us", ",.1f"),
+    Column(
+        "waiting_us",
+        "waiting us",
+        ",.1f",
+        definition="communication time less that of the rank with the least: waiting for others",
+    ),
+    Column("idle_us", "idle us", ",.1f"),
+)
+
+
+def rank_grid(rows: list[RankRow]) -> Grid:
+    """A row a stage and rank."""
+    return Grid(_RANK, tuple(_rank(row) for row in rows))
+
+
+def _rank(row: RankRow) -> tuple[Cell, ...]:
+    times = (row.compute_ns, row.communication_ns, row.exposed_ns, row.waiting_ns, row.idle_ns)
+    return (row.stage.value, row.rank, row.ref, _us(row.step_ns), row.behind, *map(_us, times))
 
 
 def stage_grid(report: TraceReport) -> Grid:

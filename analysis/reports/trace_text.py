@@ -11,10 +11,11 @@ import msgspec
 from analysis.fuse import FuseRow
 from analysis.kernel_table import KernelRow
 from analysis.overlap import OverlapRow
+from analysis.ranks import rank_rows
 from analysis.report import TraceReport
 from analysis.reports.grid import Column, Grid, definitions, to_csv, to_markdown, to_text
 from analysis.reports.safe import markdown, plain
-from analysis.reports.trace_tables import TABLES, fuse_grid, kernel_grid, overlap_grid, stage_grid
+from analysis.reports.trace_tables import TABLES, fuse_grid, kernel_grid, overlap_grid, rank_grid, stage_grid
 from analysis.steps import Stage
 
 _Row = TypeVar("_Row", KernelRow, OverlapRow, FuseRow)
@@ -115,6 +116,9 @@ def _lay_out(
     heading: str,
 ) -> str:
     blocks: list[str] = []
+    ranks = rank_grid(rank_rows(reports))
+    if ranks.rows:
+        blocks.append(f"Ranks\n\n{table(ranks)}")
     for report in reports:
         blocks.append(heading.format(escape(headline(report))))
         blocks += [f"warning: {escape(plain(text))}" for text in report.problems]
@@ -145,4 +149,6 @@ def as_csv(reports: Sequence[TraceReport], choice: Choice) -> str:
 def as_json(reports: Sequence[TraceReport], choice: Choice) -> str:
     """Everything, times in ns as integers."""
     some = [chosen(report, replace(choice, limit=0, least=0.0)) for report in reports]
-    return msgspec.json.format(msgspec.json.encode({"traces": some}), indent=1).decode()
+    return msgspec.json.format(
+        msgspec.json.encode({"traces": some, "ranks": rank_rows(reports)}), indent=1
+    ).decode()
