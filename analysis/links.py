@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from analysis.trace import Bools, Ints, Numbers, Trace
+from analysis.trace import Bools, Frames, Ints, Numbers, Trace
 
 # frames that pass a call on and say nothing about who wanted it
 _THROUGH = re.compile(
@@ -21,6 +21,7 @@ _THROUGH = re.compile(
     r"|typing|logging|abc|_weakrefset|weakref|cuda|tqdm|numpy|tvm_ffi|cutlass|jinja2|pluggy)(?:/|\.py\()"
     r"|aiter/jit/|^<|^nn\.Module: |^\S+ object at "
 )
+_BLOCK = 1 << 22  # frames looked at at a time
 _FRAME = re.compile(r"(?P<path>.+)\((?P<line>\d+)\): (?P<function>.+)", re.DOTALL)
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
@@ -127,28 +128,31 @@ def _short(path: str) -> str:
 
 
 class FrameIndex:
-    """Finds the function that was running on a thread at a time."""
+    """Finds the function that was running on a thread at a time.
+
+    Frames are looked at in blocks, so that a trace with more of them than fits the memory is no problem; Kineto writes
+    them by start and by id, which then needs no sorting.
+    """
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        frames = trace.frames
-        self._order = np.argsort(frames.ts, kind="stable")
-        ts, dur = frames.ts[self._order], frames.dur[self._order]
-        if bool(((ts[1:] == ts[:-1]) & (dur[1:] > dur[:-1])).any()):
-            self._order = np.lexsort((-frames.dur, frames.ts))  # a caller before what it calls at once
 
     def innermost(self, track: Numbers, ts: Ints) -> Ints:
         """Row of the innermost frame on each track at each time; -1 without."""
         frames = self._trace.frames
         found = np.full(len(ts), -1, np.int64)
-        tracks = frames.track[self._order]
-        for number in np.unique(track).tolist():
-            mine = np.flatnonzero(track == number)
-            rows = self._order[tracks == number]
-            if not len(rows):
-                continue
-            place = np.searchsorted(frames.ts[rows], ts[mine], side="right") - 1
-            found[mine] = np.where(place >= 0, rows[np.maximum(place, 0)], -1)
+        queries = {number: np.flatnonzero(track == number) for number in np.unique(track).tolist()}
+        for start in range(0, len(frames), _BLOCK):
+            rows = _by_start(frames, start, min(start + _BLOCK, len(frames)))
+            tracks = frames.track[rows]
+            for number, mine in queries.items():
+                here = rows[tracks == number]
+                if not len(here):
+                    continue
+                place = np.searchsorted(frames.ts[here], ts[mine], side="right") - 1
+                other = np.where(place >= 0, here[np.maximum(place, 0)], -1)
+                later = (other >= 0) & ((found[mine] < 0) | (frames.ts[other] >= frames.ts[found[mine]]))
+                found[mine] = np.where(later, other, found[mine])
         return self._climb(found, lambda row, at: frames.ts[row] + frames.dur[row] < ts[at])
 
     def sites(self, rows: Ints) -> Numbers:
@@ -178,11 +182,10 @@ class FrameIndex:
         frames = self._trace.frames
         keys, order = self._ids
         wanted = frames.parent[rows]
-        process = self._process[frames.track[rows]] * self._stride
-        place = np.searchsorted(keys, wanted + process)
-        place = np.minimum(place, len(keys) - 1)
-        hit = (wanted >= 0) & (keys[place] == wanted + process)
-        return np.where(hit, order[place], -1)
+        offset = self._process[frames.track[rows]] * self._stride
+        place = np.minimum(np.searchsorted(keys, wanted + offset), len(keys) - 1)
+        hit = (wanted >= 0) & (keys[place] == wanted + offset)
+        return np.where(hit, place if order is None else order[place], -1)
 
     @cached_property
     def _process(self) -> Ints:
@@ -190,14 +193,34 @@ class FrameIndex:
 
     @cached_property
     def _stride(self) -> int:
-        return int(self._trace.frames.python_id.max(initial=0)) + 2
+        """What sets the ids of processes apart; 0 when there is one."""
+        many = len(np.unique(self._process)) > 1
+        return int(self._trace.frames.python_id.max(initial=0)) + 2 if many else 0
 
     @cached_property
-    def _ids(self) -> tuple[Ints, Ints]:
-        """Python ids, per process, in order and their rows."""
+    def _ids(self) -> tuple[Ints, Ints | None]:
+        """Python ids, set apart by process, in order, and their rows; None for the rows of the file as they are."""
         frames = self._trace.frames
-        keys = frames.python_id + self._process[frames.track] * self._stride
-        if bool((keys[1:] >= keys[:-1]).all()):
-            return keys, np.arange(len(keys))
+        keys = frames.python_id
+        if self._stride:
+            keys = keys + self._process[frames.track] * self._stride
+        if _ascends(keys):
+            return keys, None
         order = np.argsort(keys, kind="stable")
         return keys[order], order
+
+
+def _ascends(values: Ints) -> bool:
+    """Whether no value is smaller than the one before it."""
+    return all(
+        bool((np.diff(values[at : at + _BLOCK + 1]) >= 0).all()) for at in range(0, len(values), _BLOCK)
+    )
+
+
+def _by_start(frames: Frames, first: int, last: int) -> Ints:
+    """Rows of a block by start, a caller before what it calls at once."""
+    ts, dur = frames.ts[first:last], frames.dur[first:last]
+    later = np.diff(ts)
+    if bool(((later > 0) | ((later == 0) & (np.diff(dur) <= 0))).all()):
+        return np.arange(first, last)
+    return np.lexsort((-dur, ts)) + first
