@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import time
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -205,6 +206,47 @@ def test_what_is_no_trace_is_refused_in_one_line(tmp_path, cache, content):
 def test_a_missing_file_is_named(tmp_path, cache):
     with pytest.raises(UnreadableTrace, match=r"nowhere\.json: No such file"):
         Trace.open(tmp_path / "nowhere.json", cache=cache)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"traceEvents": [' + b"[" * 200_000,
+        b'{"traceEvents": [' + b'{"ph": "X", "args": ' * 50_000,
+        b'{"traceEvents": [' + b'},{"ph":' * 200_000,
+        b'{"traceEvents": [{"name": "' + b"a" * 6_000_000,
+        b'{"a": "' + b"x" * 6_000_000,
+        b'{"traceEvents": [{"ph": "M", "args": {"x": ['
+        + b'{"name": 1},' * 200_000
+        + b'{"name": 1}]}}, {"ph": "M"}]}',
+        gzip.compress(b'{"traceEvents": [' + b" " * 30_000_000),
+    ],
+)
+def test_what_could_take_for_ever_does_not(tmp_path, cache, content):
+    (tmp_path / "t.json").write_bytes(content)
+    began = time.process_time()
+    try:
+        problems = Trace.open(tmp_path / "t.json", cache=cache).problems
+        assert problems or b'{"name": 1}]}}, {"ph"' in content
+    except UnreadableTrace:
+        pass
+    assert time.process_time() - began < 5
+
+
+def test_keys_before_the_events_may_be_long_and_cut_anywhere(tmp_path, cache, monkeypatch):
+    header = {
+        "schemaVersion": 1,
+        "notes": ["traceEvents"] * 50,
+        "distributedInfo": {"rank": 3, "world_size": 4},
+    }
+    file = small(30)
+    file.header = header
+    path = tmp_path / "t.json"
+    path.write_bytes(b"\xef\xbb\xbf" + file.text().encode())
+    for size in (7, 61, 500):
+        monkeypatch.setattr(chunking, "_INFLATED", size)
+        trace = Trace.open(path, cache=cache / str(size))
+        assert (trace.rank, trace.world_size, len(trace.kernels), trace.problems) == (3, 4, 30, ())
 
 
 def test_an_empty_trace_is_a_trace(tmp_path, cache):

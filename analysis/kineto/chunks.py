@@ -18,7 +18,7 @@ from isal import isal_zlib
 from isal.igzip_lib import IsalError
 
 from analysis.errors import UnreadableTrace
-from analysis.kineto.events import BOUNDARY, decode_one
+from analysis.kineto.events import BOUNDARY, is_event
 
 if TYPE_CHECKING:
     from zlib import _Decompress as Inflater
@@ -28,8 +28,12 @@ CHUNK = 1 << 20
 _INFLATED = 512 << 10
 _DEFLATED = 256 << 10
 _LONGEST_HEADER = 512 << 20
+_LONGEST_EVENT = 64 << 20
 _WINDOW = 16 << 10
+_TRIES = 2000
+_BOM = b"\xef\xbb\xbf"
 _ARRAY = re.compile(rb'"traceEvents"\s*:\s*\[')
+_BLANK = re.compile(r"[ \t\r\n]*")
 _END = re.compile(rb"\}\s*\](?=\s*(?:[,}]|$))")
 
 
@@ -63,7 +67,7 @@ def chunks(path: Path, reading: Reading) -> Iterator[bytes]:
         for block in blocks:
             parts.append(block)
             held += len(block)
-            if held >= CHUNK:
+            if held >= max(CHUNK, 2 * len(rest)):
                 break
         else:
             yield from _last(b"".join(parts[1:]), reading)
@@ -76,7 +80,7 @@ def chunks(path: Path, reading: Reading) -> Iterator[bytes]:
             rest = parts[-1][cut[1] :]
             parts[-1] = parts[-1][: cut[0]]
             yield b"".join([*parts, b"]"])
-        elif held > _LONGEST_HEADER:
+        elif held > _LONGEST_EVENT:
             reading.problems.append("a stretch of the file holds no event boundary")
             yield b"".join([*parts, b"]"])
             rest = b""
@@ -86,12 +90,17 @@ def chunks(path: Path, reading: Reading) -> Iterator[bytes]:
 
 def last_boundary(buffer: bytes) -> tuple[int, int] | None:
     """Where the last event that is known to be whole begins: (end of the one before it, its own start)."""
-    window = _WINDOW
+    window, tried = _WINDOW, 0
     while True:
         base = max(0, len(buffer) - window)
         cuts = [(m.start() + 1, m.end()) for m in BOUNDARY.finditer(buffer, base)]
         for (end, start), (nxt, _) in zip(reversed(cuts[:-1]), reversed(cuts[1:]), strict=True):
-            if decode_one(buffer[start:nxt])[0] is not None:
+            if is_event(buffer[start:nxt]):
+                return end, start
+            tried += 1
+            if (
+                tried == _TRIES
+            ):  # hardly an event here is sound; a cut between broken ones is as good as another
                 return end, start
         if base == 0:
             return None
@@ -100,20 +109,29 @@ def last_boundary(buffer: bytes) -> tuple[int, int] | None:
 
 def _to_the_array(path: Path, blocks: Iterator[bytes], reading: Reading) -> bytes:
     """Consume the keys before the events; the text after the opening bracket."""
-    buffer = b""
+    parts: list[bytes] = []
+    held, tail = 0, b""
     for block in blocks:
-        buffer += block
-        text = buffer.removeprefix(b"\xef\xbb\xbf").lstrip()
-        if not text:
-            continue
-        if text.startswith(b"["):
-            reading.bare = True
-            return text[1:]
-        match = _ARRAY.search(buffer) if text.startswith(b"{") else None
+        parts.append(block)
+        held += len(block)
+        if held == len(block):  # the first block says which form it is
+            text = block.removeprefix(_BOM).lstrip()
+            if not text:
+                held, parts = 0, []
+                continue
+            if text.startswith(b"["):
+                reading.bare = True
+                return text[1:]
+            if not text.startswith(b"{"):
+                break
+        match = _ARRAY.search(tail + block)
         if match:
-            _keys(buffer[: match.start()].strip().rstrip(b",") + b"}", reading)
-            return buffer[match.end() :]
-        if not text.startswith(b"{") or len(buffer) > _LONGEST_HEADER:
+            whole = b"".join(parts)
+            skipped = held - len(tail) - len(block)
+            _keys(whole[: skipped + match.start()].removeprefix(_BOM).strip().rstrip(b",") + b"}", reading)
+            return whole[skipped + match.end() :]
+        tail = (tail + block)[-64:]
+        if held > _LONGEST_HEADER:
             break
     why = "; ".join(reading.problems) or "no `traceEvents` array in it"
     raise UnreadableTrace(
@@ -161,9 +179,8 @@ def _array_end(buffer: bytes, start: int) -> tuple[int, int] | None:
 
 def _skip(text: str, at: int) -> int:
     """Past white space."""
-    while text[at : at + 1] in (" ", "\n", "\t", "\r"):
-        at += 1
-    return at
+    match = _BLANK.match(text, at)
+    return match.end() if match else at
 
 
 def _keys(text: bytes, reading: Reading) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # its import takes as long as a small trace
 
 AnyEvent = ev.Event | ev.ExactEvent
 _SMALL = 2**31
+_HOPELESS = 2000  # broken events without one that could be repaired
 _OTHER_PHASES = frozenset("ifstMCbenNODIPvRcSTFp(,)")
 
 
@@ -97,12 +98,12 @@ class ColumnFiles:
                 if self._put(ev.decode(chunk)):
                     return
                 self._exact = True  # times since 1970: the rest of the file needs decimals as well
-            except (msgspec.MsgspecError, OverflowError, UnicodeDecodeError):
+            except ev.UNDECODABLE:
                 self._exact = False
         try:
             if self._put(ev.decode_exact(chunk)):
                 return
-        except (msgspec.MsgspecError, OverflowError, UnicodeDecodeError):
+        except ev.UNDECODABLE:
             pass
         self._salvage(chunk)
 
@@ -112,7 +113,9 @@ class ColumnFiles:
         for text in ev.pieces(chunk):
             if not text.strip(b" \t\r\n,"):
                 continue
-            event, repaired = ev.decode_one(text.strip(b" \t\r\n,"))
+            # a file in which nothing can be repaired is read no slower for trying
+            hopeful = self.counts["broken"] < _HOPELESS or self.counts["repaired"] > 0
+            event, repaired = ev.decode_one(text.strip(b" \t\r\n,"), hopeful)
             if event is None or not _fits(event):
                 self.counts["broken"] += 1
                 continue

@@ -76,6 +76,9 @@ _fast = msgspec.json.Decoder(list[Event])
 _exact = msgspec.json.Decoder(list[ExactEvent])
 _one = msgspec.json.Decoder(ExactEvent)
 
+# what a decoder may answer to bytes that are no event
+UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, OverflowError, RecursionError)
+
 # the first key of an event, whatever wrote it: Kineto `ph`, a re-dump with sorted keys `args` or `cat`
 BOUNDARY = re.compile(rb'\}\s*,\s*(?=\{\s*"(?:ph|name|cat|args|bp|dur|id|pid|tid|ts|s)"\s*:)')
 _BAD_ESCAPE = re.compile(r'\\(?!["\\/bfnrt]|u[0-9a-fA-F]{4})')
@@ -100,7 +103,16 @@ def pieces(chunk: bytes) -> Iterator[bytes]:
     yield chunk[start:end]
 
 
-def decode_one(text: bytes) -> tuple[ExactEvent | None, bool]:
+def is_event(text: bytes) -> bool:
+    """Whether a text is one sound event."""
+    try:
+        _one.decode(text)
+    except UNDECODABLE:
+        return False
+    return True
+
+
+def decode_one(text: bytes, repair: bool = True) -> tuple[ExactEvent | None, bool]:
     """One event and whether it had to be repaired; None when it can't be.
 
     Repaired are control characters inside strings (pytorch#130622), backslashes of Windows paths (pytorch#98432) and
@@ -108,8 +120,9 @@ def decode_one(text: bytes) -> tuple[ExactEvent | None, bool]:
     """
     try:
         return _one.decode(text), False
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        pass
+    except UNDECODABLE:
+        if not repair:
+            return None, False
     try:
         value = json.loads(
             _BAD_ESCAPE.sub(r"\\\\", text.decode("utf-8", "replace")), strict=False, parse_float=Decimal
