@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from analysis.report import TraceReport, analyse
+from analysis.steps import stage_of_file
 from analysis.trace import Trace
 
 
@@ -26,7 +27,8 @@ def report_of(trace: Trace, captures: Sequence[Trace] = ()) -> TraceReport:
         trace: the trace.
         captures: as in `analyse`.
     """
-    words = (_rules(), *(capture.sha256 for capture in captures))
+    # the same content under another name may be of another stage
+    words = (_rules(), str(stage_of_file(trace.path)), *(capture.sha256 for capture in captures))
     path = trace.folder / f"report.{hashlib.sha256(' '.join(words).encode()).hexdigest()[:16]}.json"
     try:
         found = msgspec.json.decode(path.read_bytes(), type=TraceReport)
@@ -34,8 +36,7 @@ def report_of(trace: Trace, captures: Sequence[Trace] = ()) -> TraceReport:
     except (OSError, msgspec.MsgspecError):
         pass
     made = analyse(trace, captures)
-    if not trace.stage_by_name:  # the same content under another name may be of another stage
-        _keep(path, made)
+    _keep(path, made)
     return made
 
 

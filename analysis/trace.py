@@ -259,11 +259,6 @@ class Trace:
         return int(found[1]) if found else None
 
     @property
-    def stage_by_name(self) -> bool:
-        """Whether the file's name may decide on a stage (`-EXTEND`, `-DECODE`)."""
-        return re.search(r"-(?:EXTEND|DECODE)\.", self.path.name) is not None
-
-    @property
     def world_size(self) -> int | None:
         """How many ranks there were, as the header says."""
         info = self.header.get("distributedInfo")
