@@ -230,6 +230,7 @@ class _Writer:
         # not from the cards table: a killed run may have taken a card out of it
         held = store.meta().get("starter") == "yes"
         self._starter = {c.id: c for c in load_starter_cards()} if held else {}
+        self._imported = frozenset(store.ids_of_origin("dossier"))
 
     def write(
         self, number: int, part: Sequence[_Planned], reads: Sequence[ReadPullRequest[FileDigest]]
@@ -245,6 +246,8 @@ class _Writer:
             card = card_of(read, diff, self._families)
             if card.id in self._starter:
                 card = merge_prose(card, self._starter[card.id])
+                replaced.append(card.id)
+            elif card.id in self._imported:  # what others wrote gives way to what was read
                 replaced.append(card.id)
             cards.append((card, field_words(card, diff)))
             self._report.problems += read.problems

@@ -163,3 +163,70 @@ def repo(make_repo: Callable[..., GitRepo]) -> GitRepo:
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GitRepo]:
     """One repository for all examples of a property: each adds commits of its own."""
     return GitRepo(tmp_path_factory.mktemp("scratch") / "repo")
+
+
+# a small history for cards: eviction from a host pool --------------------------------------------------
+
+EVICT = "python/sglang/srt/mem_cache/evict.py"
+EVICT_OLD = """# Copyright 2025 The engine team
+import heapq
+
+from sglang.srt.environ import envs
+
+
+class HostPool:
+    def __init__(self, leaves):
+        self.leaves = leaves
+        self.freed = 0
+
+    def evict(self, count):
+        ordered = sorted(self.leaves, key=lambda node: node.last_access)
+        for node in ordered[:count]:
+            self.freed += node.release()
+        return self.freed
+"""
+EVICT_NEW = EVICT_OLD.replace(
+    """        ordered = sorted(self.leaves, key=lambda node: node.last_access)
+        for node in ordered[:count]:
+            self.freed += node.release()
+""",
+    """        heap = [(node.last_access, node.key, node) for node in self.leaves]
+        heapq.heapify(heap)
+        while heap and count > 0:
+            _, _, node = heapq.heappop(heap)
+            self.freed += node.release()
+            count -= 1
+""",
+)
+EVICT_MESSAGE = """Evict from a heap (#2)
+
+Sorting every leaf on each eviction was slow when the host pool held many nodes.
+The heap orders only the leaves that are popped, so one call costs less.
+
+Co-authored-by: A <a@example.com>
+"""
+
+
+@pytest.fixture(scope="module")
+def evict_kb(scratch: GitRepo, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of four pull requests: a new file, a change of it with a test, a document, a dropped import."""
+    from kb.build import Options, build
+    from kb.store import Store
+
+    without = EVICT_NEW.replace("\nfrom sglang.srt.environ import envs\n", "")
+    test = b"def test_evict():\n    assert pool.evict(2) == 2\n"
+    scratch.commit("Add the host pool (#1)", {EVICT: EVICT_OLD.encode()})
+    scratch.commit(EVICT_MESSAGE, {EVICT: EVICT_NEW.encode(), "test/srt/test_evict.py": test})
+    scratch.commit(
+        "Document eviction (#3)", {"docs/evict.md": b"# Eviction\n\nLeaves are released oldest first.\n"}
+    )
+    scratch.commit("Drop an import (#4)", {EVICT: without.encode()})
+    uri = tmp_path_factory.mktemp("evict") / "kb"
+    with scratch.open() as repository, Store.create(str(uri), {"created_by": "tests"}) as store:
+        build(
+            store,
+            repository,
+            Options("sgl-project/sglang", encoder="none", workers=1),
+            lambda done, total: None,
+        )
+    return uri

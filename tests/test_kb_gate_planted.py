@@ -13,7 +13,6 @@ import msgspec
 import pytest
 
 from ingest.records import Link
-from kb.build import Options, build
 from kb.cards import (
     Anchor,
     Card,
@@ -33,43 +32,6 @@ from kb.stored_diff import Diff, clone_diffs, stored_diffs
 
 REPO = "sgl-project/sglang"
 EVICT = "python/sglang/srt/mem_cache/evict.py"
-OLD = """# Copyright 2025 The engine team
-import heapq
-
-from sglang.srt.environ import envs
-
-
-class HostPool:
-    def __init__(self, leaves):
-        self.leaves = leaves
-        self.freed = 0
-
-    def evict(self, count):
-        ordered = sorted(self.leaves, key=lambda node: node.last_access)
-        for node in ordered[:count]:
-            self.freed += node.release()
-        return self.freed
-"""
-NEW = OLD.replace(
-    """        ordered = sorted(self.leaves, key=lambda node: node.last_access)
-        for node in ordered[:count]:
-            self.freed += node.release()
-""",
-    """        heap = [(node.last_access, node.key, node) for node in self.leaves]
-        heapq.heapify(heap)
-        while heap and count > 0:
-            _, _, node = heapq.heappop(heap)
-            self.freed += node.release()
-            count -= 1
-""",
-)
-MESSAGE = """Evict from a heap (#2)
-
-Sorting every leaf on each eviction was slow when the host pool held many nodes.
-The heap orders only the leaves that are popped, so one call costs less.
-
-Co-authored-by: A <a@example.com>
-"""
 CLAIMS = (
     Claim(field="motivation", text="`HostPool.evict` sorted all leaves on every call, although it releases only a few of them.", anchors=(0,)),
     Claim(
@@ -88,26 +50,9 @@ def sha(text: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def kb(scratch, tmp_path_factory):
+def kb(evict_kb):
     """A store of four pull requests."""
-    scratch.commit("Add the host pool (#1)", {EVICT: OLD.encode()})
-    scratch.commit(
-        MESSAGE,
-        {
-            EVICT: NEW.encode(),
-            "test/srt/test_evict.py": b"def test_evict():\n    assert pool.evict(2) == 2\n",
-        },
-    )
-    scratch.commit(
-        "Document eviction (#3)", {"docs/evict.md": b"# Eviction\n\nLeaves are released oldest first.\n"}
-    )
-    scratch.commit(
-        "Drop an import (#4)", {EVICT: NEW.replace("\nfrom sglang.srt.environ import envs\n", "").encode()}
-    )
-    uri = tmp_path_factory.mktemp("planted") / "kb"
-    with scratch.open() as repository, Store.create(str(uri), {"created_by": "tests"}) as store:
-        build(store, repository, Options(REPO, encoder="none", workers=1), lambda done, total: None)
-    return Store.open(str(uri))
+    return Store.open(str(evict_kb))
 
 
 def stored(kb: Store, number: int) -> tuple[Card, Diff]:

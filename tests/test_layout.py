@@ -43,6 +43,7 @@ OWNERS = {
     "sqlite3": {"ingest/github/ledger.py"},
     "unidiff": {"ingest/diffs.py"},
     "tree_sitter": {"ingest/outline.py"},
+    "httpx": {"kb/llm/client.py"},
     "sentence_transformers": {"kb/encoders/transformer.py"},
     "matplotlib": {"analysis/bench/plots.py"},
     "scipy": {"analysis/bench/intervals.py"},

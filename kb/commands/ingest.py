@@ -103,6 +103,35 @@ def starter(kb: str | None, as_json: bool) -> None:
         )
 
 
+@ingest.command("dossier")
+@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
+@kb_option
+@json_option
+def dossier(folder: Path, kb: str | None, as_json: bool) -> None:
+    """Read other people's Markdown dossiers below a folder as `imported` cards.
+
+    They never replace a card of a history, and a history that is read later replaces them. Templates, licence lines
+    and dangling headers are left behind; a block that has nothing else is refused.
+    """
+    from kb.build import ensure_encoder
+    from kb.commands.card import print_accepted
+    from kb.dossier.accept import accept
+    from kb.dossier.peer import read_dossiers
+    from kb.families import load_families
+    from kb.location import default_uri
+    from kb.store import Store
+
+    found = read_dossiers(folder, load_families())
+    with Store.create(kb or default_uri(), {"created_by": f"prlore {_version()}"}) as store:
+        ensure_encoder(store, None)
+        result = accept(store, list(found.cards.values()))
+    result.refused.update({card_id: [why] for card_id, why in found.refused.items()})
+    print_accepted(result, as_json=as_json)
+    if not as_json and found.left:
+        left = ", ".join(f"{count} x {what}" for what, count in found.left.most_common())
+        click.echo(f"left behind in {found.documents} documents: {left}")
+
+
 def _local(source: str) -> Path:
     """The folder of a source; a URL is mirrored in the user cache folder."""
     from ingest.git import is_url, mirror

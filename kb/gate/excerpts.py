@@ -28,6 +28,9 @@ _KINDS_OF: dict[str, tuple[LineKind, ...]] = {
 
 def check_excerpts(card: Card, diff: Diff | None) -> Iterator[Finding]:
     """Defects of the excerpts, and of the reason that stands for them."""
+    if card.origin == "dossier":
+        yield from _imported(card)
+        return
     if card.coverage.state == "not read" or (card.origin == "starter" and not card.excerpts):
         return  # people's own words about code that is not shipped
     for excerpt in card.excerpts:
@@ -40,6 +43,16 @@ def check_excerpts(card: Card, diff: Diff | None) -> Iterator[Finding]:
     if len(card.excerpts) > _MOST_EXCERPTS:
         yield "excerpt length", f"{len(card.excerpts)} excerpts, at most {_MOST_EXCERPTS} are wanted"
     yield from _reason(card, diff)
+
+
+def _imported(card: Card) -> Iterator[Finding]:
+    """Excerpts of others are unproven, but they must show code all the same."""
+    if not card.excerpts and card.without_code is None:
+        yield "no excerpt", "no excerpt that shows code"
+    for excerpt in card.excerpts:
+        yield from (f for f in _shape(excerpt) if not (f[0] == "excerpt header" and not excerpt.hunk))
+        if not says_something(excerpt, None):
+            yield "excerpt says nothing", f"{excerpt.path}: licence, imports or comments only"
 
 
 def _shape(excerpt: Excerpt) -> Iterator[Finding]:

@@ -28,10 +28,11 @@ _TEMPLATES = re.compile(
     re.IGNORECASE,
 )
 _TITLE_SHARE = 0.85  # of the prose's words that stand in the title: it only repeats the title
-_UNSAFE = re.compile(
-    r"https?://|<\s*/?\s*[a-z!][^>]*>|\bjavascript:|!\[|\]\(|"
-    r"\b(?:ignore|disregard|forget)\b.{0,30}\b(?:previous|prior|above|all|these)\b.{0,30}\b(?:instructions?|prompts?|rules?)\b|"
-    r"\bsystem prompt\b|\bas an? (?:ai|language model|assistant)\b|\b(?:you are|you must|you should) now\b|\bassistant\s*:|\buser\s*:",
+_MARKUP = re.compile(r"https?://|<\s*/?\s*[a-z!][^>]*>|\bjavascript:|!\[|\]\(", re.IGNORECASE)
+_ORDERS = re.compile(
+    r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:previous|prior|above|all|these|other|your)\b.{0,40}\b(?:instructions?|prompts?|rules?)\b|"
+    r"\bas an? (?:ai|language model|assistant)\b|\byou are now\b|\b(?:ai|llm|automated) reviewers?\b|"
+    r"\b(?:approve|praise|recommend) this (?:pr|pull request|change)\b|\b(?:reveal|print|repeat|leak)\b.{0,20}\b(?:key|instructions?|secrets?)\b",
     re.IGNORECASE,
 )
 _IDENTIFIER = re.compile(
@@ -143,8 +144,15 @@ def _safe(claim: Claim) -> Iterator[Finding]:
 
 
 def unsafe(text: str) -> str:
-    """What in prose is an address, markup, or an instruction to a model; empty for nothing."""
-    match = _UNSAFE.search(_QUOTED.sub(lambda m: m[0] if "://" in m[0] else " ", text))
+    """What in prose is an address, markup, or an order to a model; empty for nothing."""
+    prose = _QUOTED.sub(lambda m: m[0] if "://" in m[0] else " ", text)
+    match = _MARKUP.search(prose)
+    return match[0] if match else orders(text)
+
+
+def orders(text: str) -> str:
+    """What in a text tells a model what to do; empty for nothing."""
+    match = _ORDERS.search(" ".join(text.split()))
     return match[0] if match else ""
 
 
