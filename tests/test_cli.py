@@ -129,9 +129,10 @@ ALL = dict(commands(cli))
 
 def test_these_are_the_commands():
     assert [" ".join(path) for path in ALL] == [
-        "ingest", "ingest git", "ingest starter", "query", "show", "gate", "families", "family", "where", "status", "doctor", "eval", "eval retrieval",
-        "trace", "trace diff", "trace show", "layers", "roofline", "ncu", "bench", "bench compare", "bench rows",
-        "starter", "starter check", "starter facts",
+        "ingest", "ingest corpus", "ingest dossier", "ingest git", "ingest github", "ingest replay", "ingest starter",
+        "query", "show", "card", "card edit", "card export", "card import", "card review", "gate", "families", "family",
+        "where", "status", "watch", "forget", "doctor", "eval", "eval retrieval", "trace", "trace diff", "trace show",
+        "layers", "roofline", "ncu", "bench", "bench compare", "bench rows", "starter", "starter check", "starter facts",
     ]  # fmt: skip
 
 

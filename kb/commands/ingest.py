@@ -122,7 +122,7 @@ def dossier(folder: Path, kb: str | None, as_json: bool) -> None:
     from kb.store import Store
 
     found = read_dossiers(folder, load_families())
-    with Store.create(kb or default_uri(), {"created_by": f"prlore {_version()}"}) as store:
+    with Store.create(kb or default_uri(), {"created_by": f"prlore {version()}"}) as store:
         ensure_encoder(store, None)
         result = accept(store, list(found.cards.values()))
     result.refused.update({card_id: [why] for card_id, why in found.refused.items()})

@@ -84,7 +84,7 @@ def parse(block: list[bytes]) -> tuple[str, set[str], Hunks]:
             if found := _RENAME.match(name):
                 name = f"{found[1]}{found[3]}{found[4]}".replace("//", "/")
             paths.add(name.rpartition(" => ")[2])
-        elif line.startswith("--- a/") or line.startswith("+++ b/"):
+        elif line.startswith(("--- a/", "+++ b/")):
             path = line[6:].rstrip("\t")
         elif match := re.match(r"@@ -(\d+)(?:,(\d+))? \+(\d+)(?:,(\d+))? @@", line):
             old, new = int(match[2] or 1), int(match[4] or 1)
