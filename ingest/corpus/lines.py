@@ -104,7 +104,7 @@ def _split(blocks: Iterator[bytes], path: Path) -> Iterator[Line]:
         for block in blocks:
             start = 0
             while (end := block.find(b"\n", start)) >= 0:
-                if skipping:
+                if skipping or size + end - start > MOST_LINE:
                     yield Line(number, problem=f"longer than {MOST_LINE >> 20} MiB")
                 else:
                     data = b"".join((*parts, block[start:end]))
