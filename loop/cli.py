@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "watch": (
         "kb.commands.watch",
         "watch",
-        "List open pull requests that touch a surface, with their reviews and overlaps.",
+        "List open pull requests on a surface, reviews and overlaps.",
     ),
     "forget": ("kb.commands.forget", "forget", "Remove a person's words everywhere."),
     "doctor": ("kb.commands.doctor", "doctor", "Find what is missing here and the command that mends it."),
