@@ -14,10 +14,12 @@ import numpy as np
 from analysis.capture import with_capture
 from analysis.fuse import FuseRow, engine_of, fuse_rows
 from analysis.kernel_table import KernelRow, kernel_rows
-from analysis.overlap import OverlapRow, StageTime, overlap_rows, overlaps
-from analysis.sources import sources_of_kernels
+from analysis.overlap import OverlapRow, Overlaps, StageTime, overlap_rows, overlaps
+from analysis.sources import Sources, sources_of_kernels
 from analysis.steps import ORDER, Stage, Staged, stage
 from analysis.trace import Trace
+
+_WORTH_THREADS = 100_000  # kernels
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,7 @@ def analyse(trace: Trace, captures: Sequence[Trace] = ()) -> TraceReport:
         notes.append(
             f"{share:.0%} of kernel time is graph replay without source; --capture FILE names a capture trace"
         )
-    found = overlaps(staged, sources)
-    kernels = kernel_rows(staged, sources)
+    kernels, found, over, fuse = _tables(staged, sources)
     spans = _spans(staged)
     stages = _stages(staged, kernels, found.stages, spans)
     total = sum(row.kernel_ns for row in stages)
@@ -143,8 +144,8 @@ def analyse(trace: Trace, captures: Sequence[Trace] = ()) -> TraceReport:
         notes=tuple(notes),
         stages=stages,
         kernels=tuple(kernels),
-        overlaps=tuple(overlap_rows(staged, sources, found)),
-        fusions=tuple(fuse_rows(staged, sources)),
+        overlaps=tuple(over),
+        fusions=tuple(fuse),
         timeline=tuple(
             spans.get(step.number) or Span(step.stage, step.name, step.start_ns, step.end_ns)
             for step in staged.steps
@@ -152,6 +153,25 @@ def analyse(trace: Trace, captures: Sequence[Trace] = ()) -> TraceReport:
         if not len(trace.kernels)
         else tuple(sorted(spans.values(), key=lambda span: span.start_ns)),
     )
+
+
+def _tables(
+    staged: Staged, sources: Sources
+) -> tuple[list[KernelRow], Overlaps, list[OverlapRow], list[FuseRow]]:
+    """The three tables; side by side where they are long, as numpy lets go of the interpreter while it sorts."""
+
+    def overlap() -> tuple[Overlaps, list[OverlapRow]]:
+        found = overlaps(staged, sources)
+        return found, overlap_rows(staged, sources, found)
+
+    if len(staged.trace.kernels) < _WORTH_THREADS:
+        return kernel_rows(staged, sources), *overlap(), fuse_rows(staged, sources)
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(overlap)
+        kernels, fuse = pool.submit(kernel_rows, staged, sources), pool.submit(fuse_rows, staged, sources)
+        return kernels.result(), *first.result(), fuse.result()
 
 
 def _spans(staged: Staged) -> dict[int, Span]:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from traces import vocabulary as v
 from traces.generator import Pass, Spec, generate
 
+from analysis import report
 from analysis.fuse import fuse_rows, fusions
 from analysis.kernel_table import kernel_rows, self_time
 from analysis.overlap import overlap_rows, overlaps, union
@@ -295,6 +296,13 @@ def test_self_time_is_what_inner_operators_leave(tmp_path):
         "aten::copy_": 10_000,
         "aten::other_thread": 10_000,
     }
+
+
+def test_long_tables_are_made_side_by_side_and_are_the_same(tmp_path, monkeypatch):
+    trace = opened(tmp_path, generate(SPECS["quantised"]).json())
+    alone = analyse(trace)
+    monkeypatch.setattr(report, "_WORTH_THREADS", 0)
+    assert analyse(trace) == alone
 
 
 def test_rows_have_stable_references(tmp_path):
