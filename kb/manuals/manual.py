@@ -22,6 +22,7 @@ _PATH = re.compile(
     r"(?<![\w/.-])[\w.-]+(?:/[\w.-]+)+\.(?:py|pyi|cu|cuh|cpp|cc|c|h|hpp|rs|md|mdx|ya?ml|json|toml|sh|jinja)\b"
 )
 _A_QUARTER = 3
+_FAINT = 1.0  # weight below which a pull request has little of the family's own
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def _timeline(evidence: Evidence) -> list[FamilyCard]:
     most = max(_A_QUARTER, _TIMELINE // spans)
     for item in evidence.by_weight():
         quarter = f"{item.day[:4]}-{(int(item.day[5:7]) - 1) // 3}" if item.day else ""
-        if len(chosen) >= _TIMELINE:
+        if len(chosen) >= _TIMELINE or item.weight < _FAINT:
             break
         if quarter and quarters.get(quarter, 0) < most and item.card.kind not in ("docs", "ci", "test"):
             quarters[quarter] = quarters.get(quarter, 0) + 1

@@ -127,9 +127,11 @@ def _symbols(
                 top = symbol.kind in _TOP_KINDS and "." not in symbol.name
                 votes[symbol.path][name] += 3 if top else 1
                 last[name] = item.ref
+    models = [c for f in evidence.families for c in f.classes]  # the classes a config names come first
     shown: list[FileNow] = []
     for place, file in enumerate(files):
         names = [n for path in (file.path, *file.was) for n, _ in votes[path].most_common(3 * _SYMBOLS)]
+        names = [*models, *names] if "models" in file.path else names
         if place >= _FILES_WITH_SYMBOLS or not names:
             shown.append(file)
             continue

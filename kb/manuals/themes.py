@@ -20,7 +20,7 @@ _BY_KIND = {
     "build": "CI and build",
 }
 _OTHER = "Other changes"
-_OFTEN = 4  # mentions from which on prose tells of a theme
+_OFTEN = 3  # mentions from which on prose tells of a theme
 _ALSO = 6
 
 
