@@ -14,7 +14,6 @@ from typing import Literal
 
 from ingest.errors import GitFailed
 from ingest.git import Repository
-from ingest.outline import definitions_in, parse
 from ingest.paths import language_of
 
 FateKind = Literal["moved", "removed", "older-name", "not-yet", "unknown"]
@@ -303,9 +302,14 @@ def outline(path: str, source: bytes) -> list[str]:
     language = language_of(path)
     if language is None or not source:
         return []
-    rows = source.count(b"\n") + 1
-    region = definitions_in(language, parse(language, source), 0, rows)
-    return [d.name for d in region.definitions if "." not in d.name and re.fullmatch(r"\w{4,}", d.name)]
+    from ingest.outline import outline_of  # grammars and numpy are loaded for a path that has gone alone
+
+    found = outline_of(language, source)
+    return [
+        name
+        for name, kind in zip(found.names, found.kinds, strict=True)
+        if kind != "namespace" and "." not in name and re.fullmatch(r"\w{4,}", name)
+    ]
 
 
 def _heirs(tree: Tree, names: Sequence[str], path: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
