@@ -52,6 +52,12 @@ _LOGGING = re.compile(
 _PARAMETER = re.compile(
     r"\s*\*{0,2}\w+\s*(?::\s*[^=(]+)?(?:=\s*[^(]+)?,$"
 )  # of a signature, or a name passed on
+# five words and no sign of code: a line of a docstring that begins above the hunk
+_SENTENCE = re.compile(r"[A-Za-z`(-][\w`'’,.;:/()-]*(?: [\w`'’,.;:/()-]+){4,}$")
+_STATEMENT = re.compile(
+    r"(?:return|raise|if|elif|else|for|while|with|assert|yield|await|from|del|global|class|def|not|and|or|lambda|async|except|in|is)\b|.*[\w)]\("
+)
+_EXPRESSION = re.compile(r".* (?:if .* else|for \w+ in|is not|not in|and|or) ")
 _WORD = re.compile(r"[A-Za-z]{2,}")
 _COMMENT_WORTH = 0.12  # prose in comments explains, but shows no behaviour
 _LOG_WORTH = 0.35
@@ -155,6 +161,8 @@ class _Reader:
             return "import"
         if self._python and (quotes := _TRIPLE.findall(text)) and len(quotes) % 2:
             self._string = quotes[-1]
+        if self._python and _is_sentence(text):
+            return "licence" if _LEGAL.search(text) else "comment"
         return "bracket" if _BRACKET.match(text) else "code"
 
     def _inside(self, text: str) -> LineKind:
@@ -170,6 +178,14 @@ class _Reader:
         if text.startswith(("//", "* ", "*/", "<!--")) or text == "*":
             return not self._hash or not self._python
         return False
+
+
+def _is_sentence(text: str) -> bool:
+    return bool(
+        _SENTENCE.match(text)
+        and not _STATEMENT.match(text)
+        and (text[-1] == "." or not _EXPRESSION.match(text))
+    )
 
 
 def _runs(lines: Sequence[str]) -> list[tuple[int, int]]:

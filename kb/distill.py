@@ -97,26 +97,39 @@ def card_of(read: ReadPullRequest[FileDigest], diff: str, families: Families) ->
     )
 
 
+def kept_chunks(digests: Sequence[FileDigest]) -> list[int]:
+    """How many chunks of each file are kept: all, or in a huge change those of the files that say most."""
+    room = _CHUNKS_A_PULL
+    if sum(len(d.chunks) for d in digests) <= room:
+        return [len(d.chunks) for d in digests]
+    kept = [0] * len(digests)
+    for place in sorted(
+        range(len(digests)), key=lambda i: -(digests[i].windows[0].score if digests[i].windows else -1)
+    ):
+        kept[place] = min(len(digests[place].chunks), room)
+        room -= kept[place]
+    return kept
+
+
 def _lines_kept(digests: Sequence[FileDigest]) -> int:
     """Changed lines in the chunks that are kept."""
-    room, kept = _CHUNKS_A_PULL, 0
-    for digest in digests:
-        if len(digest.chunks) <= room:
-            kept += digest.lines_indexed
+    lines = 0
+    for digest, kept in zip(digests, kept_chunks(digests), strict=True):
+        if kept == len(digest.chunks):
+            lines += digest.lines_indexed
         else:
-            kept += sum(line[:1] in ("+", "-") for c in digest.chunks[:room] for line in c.text.split("\n"))
-        room = max(0, room - len(digest.chunks))
-    return kept
+            lines += sum(line[:1] in ("+", "-") for c in digest.chunks[:kept] for line in c.text.split("\n"))
+    return lines
 
 
 def excerpts_of(read: ReadPullRequest[FileDigest]) -> tuple[Excerpt, ...]:
     """The excerpts of a pull request; all their lines stand in its chunks."""
     pull = read.pull
-    room, files = _CHUNKS_A_PULL, []
-    for file, digest in zip(pull.files, read.digests, strict=True):
-        room -= len(digest.chunks)
-        if room >= 0 and digest.windows:
-            files.append(Candidates(file.path, file.group, file.entry.status == "added", digest.windows))
+    files = [
+        Candidates(file.path, file.group, file.entry.status == "added", digest.windows)
+        for file, digest, kept in zip(pull.files, read.digests, kept_chunks(read.digests), strict=True)
+        if digest.windows and kept == len(digest.chunks)
+    ]
     introduced = {s.name for f in pull.files for s in f.symbols if s.change == "introduced"}
     return choose(pull.title, pull.kind, files, introduced, _moved_between_files(read.digests))
 
@@ -292,8 +305,8 @@ def chunk_rows(reads: Iterable[ReadPullRequest[FileDigest]], batch: int) -> pa.T
     columns: dict[str, list[object]] = {name: [] for name in CHUNKS.names}
     for read in reads:
         ordinal = 0
-        for file, digest in zip(read.pull.files, read.digests, strict=True):
-            for chunk in digest.chunks[: max(0, _CHUNKS_A_PULL - ordinal)]:
+        for file, digest, kept in zip(read.pull.files, read.digests, kept_chunks(read.digests), strict=True):
+            for chunk in digest.chunks[:kept]:
                 values = (
                     read.pull.id,
                     read.pull.repo,

@@ -130,6 +130,14 @@ def _rounded(ranked: RankedLines, start: int, end: int, first: int, last: int) -
         and kinds[start - 1] == "code"
     ):
         start -= 1
+    # the rest of an edit belongs to it, lines that were only indented anew as well
+    while (
+        end < last
+        and end - start < MOST_LINES
+        and lines[end][:1] in ("+", "-")
+        and kinds[end] not in _UNSHOWN
+    ):
+        end += 1
     while end - start < FEWEST_LINES:
         above = start > first and kinds[start - 1] not in _UNSHOWN
         below = end < last and kinds[end] not in _UNSHOWN

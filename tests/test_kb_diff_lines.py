@@ -24,6 +24,11 @@ def kinds(path: str, *lines: str, moved: tuple[str, ...] = ()) -> list[str]:
         ("a.py", ['+"""One line."""', "+x = 1"], ["comment", "code"]),
         # a hunk that begins inside a docstring
         ("a.py", ["-    told before", "+    told now", '     """', "+x = 1"], ["comment", "comment", "context", "code"]),
+        # a hunk inside a docstring whose quotes are out of sight
+        ("a.py", ["-    reserved for the HTTP server.", "+    reserved for the HTTP server. The socket is not listening yet.", "+x = first if a else b"],
+         ["comment", "comment", "code"]),
+        ("a.py", ["+    value is not None and other is None or third", "+    call(a) and b or c and d", "+    x if y else z if v else w"],
+         ["code", "code", "code"]),
         # a string of several lines that is no docstring
         ("a.py", ['+q = """', "+select", '+"""', "+x = 1"], ["code", "code", "code", "code"]),
         ("k.cu", ["+// a remark", "+#include <a.h>", "+#define N 4", "+/* begins", "+ends */", "+f(x);"],

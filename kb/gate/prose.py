@@ -99,11 +99,9 @@ def _is_shallow(text: str, fewest: int) -> bool:
 
 
 def _risks(card: Card, held: frozenset[str], *, judged: bool) -> Iterator[Finding]:
-    topics = {
-        w
-        for text in (card.title, *card.blast_radius, *card.texts("implementation"))
-        for w in prose_words(text)
-    }
+    about = [card.title, *card.blast_radius, *card.paths(), *(s.name for s in card.symbols)]
+    about += [c.text for c in card.claims if c.field != "risk"]
+    topics = {w for text in about for w in prose_words(text.replace("/", " "))}
     for claim in card.claims:
         if claim.field != "risk":
             continue
@@ -113,7 +111,10 @@ def _risks(card: Card, held: frozenset[str], *, judged: bool) -> Iterator[Findin
                 "too short",
                 f"risk {claim.text[:40]!r} has {len(words)} words, at least {_FEWEST_RISK_WORDS} are wanted",
             )
-        elif judged and not any(len(w) > 3 and (w in held or w in topics) for w in words):
+        elif judged and not (
+            any(len(w) > 3 and (w in held or w in topics) for w in words)
+            or any(is_held(n, held) for n in named_in(claim.text))
+        ):
             yield "shallow", f"risk {claim.text[:60]!r} names nothing of this change"
 
 
