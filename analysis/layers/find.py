@@ -154,14 +154,15 @@ def find_layers(staged: Staged, model: Model | None = None, anchor: str | None =
         raise AnalysisError(f"--anchor {anchor!r} matches no kernel of {staged.trace.path}")
     known: dict[bytes, list[list[Span]]] = {}
     passes: list[ForwardPass] = []
+    counts: Counter[int] = Counter()  # passes by device
     for device, step, mine in _sequences(rows, bool(staged.steps)):
         names = rows.name[mine]
         spans = known.get(names.tobytes())
         if spans is None:
             kernels = [Kernel(rows.families[n], rows.texts[n]) for n in names.tolist()]
             spans = known[names.tobytes()] = find_passes(kernels)
-        index = sum(p.device == device for p in passes)
-        passes += _passes(staged, rows, mine, spans, device, step, index)
+        passes += _passes(staged, rows, mine, spans, device, step, counts[device])
+        counts[device] += len(spans)
     passes, warnings = _judge(passes, model)
     if not passes:
         warnings.append(
