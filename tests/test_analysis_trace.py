@@ -220,6 +220,11 @@ def test_a_missing_file_is_named(tmp_path, cache):
         + b'{"name": 1},' * 200_000
         + b'{"name": 1}]}}, {"ph": "M"}]}',
         gzip.compress(b'{"traceEvents": [' + b" " * 30_000_000),
+        b'{"traceEvents": [{"ph": "X", "cat": "kernel", "name": "k", "ts": 1, "dur": 1, "args": {"stream": 7e999999999}}]}',
+        b'{"traceEvents": [{"ph": "X", "cat": "kernel", "name": "k", "ts": 7e999999999, "dur": 1e-999999999}]}',
+        b'{"traceEvents": [{"ph": "X", "cat": "kernel", "name": "k", "ts": "1e99999999", "dur": '
+        + b"9" * 100_000
+        + b"}]}",
     ],
 )
 def test_what_could_take_for_ever_does_not(tmp_path, cache, content):

@@ -172,6 +172,10 @@ def _track(value: Any) -> int | str:
 
 def _integer(value: Any, absent: int = -1) -> int:
     """An int64 out of a number or of its text."""
+    if isinstance(value, Decimal) and not (value.is_finite() and value.adjusted() < 19):
+        return absent  # as an int, 1e999999999 would take a billion digits
+    if isinstance(value, str) and len(value) > 20:
+        return absent
     try:
         number = int(value)
     except (ValueError, TypeError, OverflowError):
@@ -197,6 +201,10 @@ def _raw(value: Any) -> msgspec.Raw:
 
 def nanoseconds(value: Decimal | None) -> int | None:
     """Microseconds as whole nanoseconds; None outside what int64 holds."""
-    if value is None or not value.is_finite() or abs(value) > _LARGEST_US:
+    if (
+        value is None or not value.is_finite() or (value and value.adjusted() > 16)
+    ):  # abs(1e99999999) overflows
+        return None
+    if abs(value) > _LARGEST_US:
         return None
     return int((value * 1000).to_integral_value())
