@@ -94,7 +94,7 @@ def naive(data: bytes) -> tuple[int, int] | None:
     """Rows and time in ns of everything with a GPU category; None when the file isn't a JSON trace."""
     try:
         text = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-        events = json.loads(text.decode("utf-8", "replace"), parse_float=Decimal)["traceEvents"]
+        events = json.loads(text.decode("utf-8", "replace"), parse_float=Decimal, strict=False)["traceEvents"]
         rows = [e for e in events if e.get("cat") in GPU and e.get("ph") == "X"]
         return len(rows), int(sum(round(Decimal(e["dur"]) * 1000) for e in rows))
     except (
