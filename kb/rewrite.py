@@ -11,6 +11,7 @@ from kb.cards import Card, decode_card, encode_card
 from kb.distill import field_words, link_rows
 from kb.store import Store
 from kb.tables import CARD_FIELDS
+from kb.threads.words import Said, said_of, with_said
 
 
 def put_cards(store: Store, cards: Sequence[Card]) -> None:
@@ -24,8 +25,11 @@ def put_cards(store: Store, cards: Sequence[Card]) -> None:
     held = {row["id"]: row for row in store.cards_by_id(ids, ["id", "card", *CARD_FIELDS]).to_pylist()}
     before = {i: decode_card(row.pop("card")) for i, row in held.items()}
     cards = [c for c in cards if c.id in held]
+    said = said_of(store, [c.id for c in cards])
     for card in cards:
-        held[card.id]["description_words"] = field_words(card, "")["description_words"]
+        own = field_words(card, "")["description_words"]
+        words = with_said({"description_words": own}, said.get(card.id, Said()))
+        held[card.id]["description_words"] = words["description_words"]
     added = [
         msgspec.structs.replace(c, links=tuple(link for link in c.links if link not in before[c.id].links))
         for c in cards

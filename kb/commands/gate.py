@@ -56,6 +56,7 @@ def _in_store(kb: str | None, names: tuple[str, ...], status: str | None) -> tup
     from tqdm import tqdm
 
     from kb.commands.choosing import card_ids
+    from kb.discussion import StoredDiscussion
     from kb.gate.check import check_store
 
     store = open_store(kb)
@@ -66,4 +67,4 @@ def _in_store(kb: str | None, names: tuple[str, ...], status: str | None) -> tup
         pairs = zip(rows["id"].to_pylist(), rows["status"].to_pylist(), strict=True)
         ids = [i for i, s in pairs if status in (None, s)]
     with tqdm(total=len(ids), unit=" card", disable=not is_terminal(), dynamic_ncols=True) as bar:
-        return len(ids), list(check_store(store, ids, bar.update))
+        return len(ids), list(check_store(store, ids, bar.update, StoredDiscussion(store)))

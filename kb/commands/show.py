@@ -22,11 +22,12 @@ def show(card: str, form: str, kb: str | None) -> None:
     """Show the dossier card of a pull request: sglang#18856, owner/name#N, or its URL."""
     from kb.cards import decode_card, encode_card
     from kb.commands.choosing import card_id
+    from kb.discussion import discussed
     from kb.reports import cards as report
 
     store = open_store(kb)
     ids = [card_id(store, card)]
-    found = decode_card(store.cards_by_id(ids, ["card"])["card"][0].as_py())
+    found = discussed(store, decode_card(store.cards_by_id(ids, ["card"])["card"][0].as_py()))
     click.echo(
         encode_card(found) if form == "json" else report.card_markdown(found, store.links_to(found.id))
     )

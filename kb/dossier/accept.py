@@ -10,6 +10,7 @@ import msgspec
 from kb.anchors import AnchorError, AnchorUnseen, Discussion, NoDiscussion, resolve_any
 from kb.build import ensure_encoder, vector_rows
 from kb.cards import Card, Status, decode_card
+from kb.discussion import StoredDiscussion
 from kb.distill import card_rows, field_words, link_rows
 from kb.gate.check import check_card
 from kb.rewrite import put_cards
@@ -40,6 +41,7 @@ def accept(store: Store, cards: Sequence[Card]) -> Accepted:
     ids = [c.id for c in cards]
     held = {c.id: c for c in map(decode_card, store.cards_by_id(ids, ["card"])["card"].to_pylist())}
     diffs = stored_diffs(store, [c for c in held.values() if c.origin == "git"])
+    discussion = StoredDiscussion(store)
     changed, added = [], []
     for card in {c.id: c for c in cards}.values():
         own = held.get(card.id)
@@ -50,8 +52,8 @@ def accept(store: Store, cards: Sequence[Card]) -> Accepted:
             result.same.append(card.id)
             continue
         diff = diffs.get(card.id)
-        proven, problems = proven_card(_with_facts(card, own), diff)
-        if problems := problems or [f"{d.reason}: {d.what}" for d in check_card(proven, diff)]:
+        proven, problems = proven_card(_with_facts(card, own), diff, discussion)
+        if problems := problems or [f"{d.reason}: {d.what}" for d in check_card(proven, diff, discussion)]:
             result.refused[card.id] = problems
         elif own is None:
             added.append(proven)

@@ -11,6 +11,7 @@ import msgspec
 
 from ingest.errors import PrloreError
 from kb.cards import Card
+from kb.discussion import StoredDiscussion
 from kb.dossier.accept import proven_card
 from kb.dossier.own import CardFileError, from_markdown, to_markdown
 from kb.gate.check import check_card
@@ -43,6 +44,7 @@ def edit_card(store: Store, card: Card, editor: Editor, ask_again: Callable[[lis
         EditRefused: the text does not pass and the person gave up.
     """
     diff = stored_diffs(store, [card])[card.id] if card.origin == "git" else None
+    discussion = StoredDiscussion(store)
     before = text = to_markdown(card)
     while True:
         edited = editor(text, extension=".md", require_save=True)
@@ -51,8 +53,8 @@ def edit_card(store: Store, card: Card, editor: Editor, ask_again: Callable[[lis
         text = edited
         try:
             found = _written(card, from_markdown(edited))
-            found, problems = proven_card(found, diff)
-            problems = problems or [f"{d.reason}: {d.what}" for d in check_card(found, diff)]
+            found, problems = proven_card(found, diff, discussion)
+            problems = problems or [f"{d.reason}: {d.what}" for d in check_card(found, diff, discussion)]
         except CardFileError as exc:
             problems = [str(exc)]
         if not problems:

@@ -37,7 +37,10 @@ def check_card(card: Card, diff: Diff | None = None, discussion: Discussion | No
 
 
 def check_store(
-    store: Store, ids: Sequence[str], progress: Callable[[int], object] = lambda done: None
+    store: Store,
+    ids: Sequence[str],
+    progress: Callable[[int], object] = lambda done: None,
+    discussion: Discussion | None = None,
 ) -> Iterator[Defect]:
     """Defects of cards in a store, each against the diff that the store holds.
 
@@ -45,11 +48,12 @@ def check_store(
         store: an open store.
         ids: the cards.
         progress: called with how many are done.
+        discussion: their descriptions and threads.
     """
     for start in range(0, len(ids), _SLICE):
         part = ids[start : start + _SLICE]
         cards = [decode_card(text) for text in store.cards_by_id(part, ["card"])["card"].to_pylist()]
         diffs = stored_diffs(store, [c for c in cards if c.origin == "git"])
         for card in cards:
-            yield from check_card(card, diffs.get(card.id))
+            yield from check_card(card, diffs.get(card.id), discussion)
         progress(len(part))

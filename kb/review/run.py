@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kb.cards import Card, decode_card
+from kb.discussion import StoredDiscussion
 from kb.llm.budget import BudgetSpent
 from kb.llm.client import LlmError, LlmRefused
 from kb.review.reviewer import Reviewed, Reviewer
@@ -57,7 +58,12 @@ def review_cards(
                 progress(1, card_id)
                 continue
             try:
-                _take(store, card, reviewer.review(card, diff_for(store, card, clone)), report)
+                _take(
+                    store,
+                    card,
+                    reviewer.review(card, diff_for(store, card, clone), StoredDiscussion(store)),
+                    report,
+                )
             except LlmRefused:
                 report.left = list(ids[place:])
                 raise

@@ -12,7 +12,7 @@ from kb.store import Store
 from kb.words import capped, prose_words
 
 _WORDS = 4000  # of a card's description field: ours and the author's
-_COLUMNS = ["id", "status", "description_words", "review_words", "card"]
+_COLUMNS = ["id", "description_words", "review_words", "card"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def rewrite_card_words(store: Store, ids: Sequence[str]) -> int:
         part = ids[start : start + 1000]
         said = said_of(store, part)
         for row in store.cards_by_id(part, _COLUMNS).to_pylist():
-            own = own_words(decode_card(row["card"])) if row["status"] != "extracted" else ""
+            own = own_words(decode_card(row["card"]))  # an extracted card quotes its message and comments
             words = with_said({"description_words": own}, said.get(row["id"], Said()))
             new = (words["description_words"], words["review_words"])
             if new != (row["description_words"], row["review_words"]):
