@@ -21,11 +21,13 @@ from kb.cards import Card, decode_card, encode_card
 from kb.chunks import FileDigest, digest_file
 from kb.distill import card_of, card_rows, chunk_rows, diff_words, field_words, link_rows, utc
 from kb.encoders.base import DEFAULT_ENCODER, Encoder, load_encoder
+from kb.encoders.mini import MINI_DIMENSIONS, MINI_ENCODER
 from kb.families import Families, load_families
 from kb.location import StoreError
+from kb.model_vectors import cached_rows, complete
 from kb.starter import load_starter_cards, merge_prose
 from kb.store import LedgerRow, Store
-from kb.tables import COMMITS, vectors_schema
+from kb.tables import COMMITS, vectors_name, vectors_schema
 from kb.threads.build import rejoin
 from kb.threads.words import said_of, with_said
 
@@ -70,7 +72,8 @@ class Duplicate:
 
 @dataclass(slots=True)
 class Report:
-    """What a run did. Counts are of this run but for `known`, commits that were in the ledger before."""
+    """What a run did. Counts are of this run but for `known`, commits that were in the ledger before,
+    and `unembedded`, cards of the store without a vector of the tuned model."""
 
     repo: str
     walked: int = 0
@@ -85,6 +88,7 @@ class Report:
     files: int = 0
     retagged: int = 0
     rejoined: int = 0
+    unembedded: int = 0
 
 
 Progress = Callable[[int, int], None]
@@ -142,6 +146,7 @@ def build(store: Store, repository: Repository, options: Options, progress: Prog
     reads.close()  # ends the workers: indexing needs the memory they hold
     report.rejoined = rejoin(store, families)
     if plan or not store.is_finished():
+        report.unembedded = complete(store)
         store.finish()
     return report
 
@@ -159,6 +164,8 @@ def ensure_encoder(store: Store, name: str | None) -> Encoder | None:
     if known is None:
         if encoder is not None:
             store.create_vectors(encoder.dimensions)
+        if wanted == DEFAULT_ENCODER:
+            store.create_vectors(MINI_DIMENSIONS, vectors_name(MINI_ENCODER))
         store.set_meta({"encoder": wanted, "dimensions": str(encoder.dimensions if encoder else 0)})
     elif known != wanted:
         raise StoreError(
@@ -227,6 +234,7 @@ class _Writer:
         self._families = families
         self._encoder = encoder
         self._report = report
+        self._tuned = vectors_name(MINI_ENCODER) if store.has_vectors(MINI_ENCODER) else ""
         # not from the cards table: a killed run may have taken a card out of it
         held = store.meta().get("starter") == "yes"
         self._starter = {c.id: c for c in load_starter_cards()} if held else {}
@@ -263,6 +271,8 @@ class _Writer:
         self._store.append("links", link_rows((c for c, _ in cards), number))
         if self._encoder is not None and cards:
             self._store.append("vectors", vector_rows(self._encoder, cards, number))
+            if self._tuned:
+                self._store.append(self._tuned, cached_rows(cards, number))
         self._store.append("cards", card_rows(told, number))
         self._store.commit_batch(self._ledger_rows(number, part, reads))
         self._report.cards += len(cards)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,18 +14,32 @@ from ingest.errors import PrloreError
 from kb.datafiles import data_file
 
 
+class Rerank(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How many of the best cards the reranker reads; 0 for none. Its logit is the signal `reranker`."""
+
+    cards: int = 0
+
+
 class Weights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file's content.
 
     Attributes:
-        signals: weight of each signal; a signal that is not listed counts nothing.
-        answer: weights of the logistic rule that decides whether anything fits, `bias` among them.
+        tuned: weight of each signal in a store with the tuned model's vectors; what is not listed counts nothing.
+        light: the same for a store without them.
+        rerank: what the reranker reads.
+        answer: for `tuned` and `light` the logistic rule that decides whether anything fits, `bias` among its weights.
         threshold: confidence from which a question counts as answered.
     """
 
-    signals: dict[str, float]
-    answer: dict[str, float]
+    tuned: dict[str, float]
+    light: dict[str, float]
+    rerank: Rerank
+    answer: dict[str, dict[str, float]]
     threshold: float
+
+    def of(self, kind: str) -> dict[str, float]:
+        """The weights for one kind of store."""
+        return self.tuned if kind == "tuned" else self.light
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +65,10 @@ def load_weights(path: Path | None = None) -> Weights:
         raise PrloreError(f"can't read {path}: {str(exc).splitlines()[0]}: reinstall prlore") from exc
 
 
-def score(signals: Mapping[str, float], weights: Mapping[str, float]) -> float:
-    """The mixed score alone."""
-    return sum(value * weights.get(name, 0.0) for name, value in signals.items())
+def logistic(signals: Mapping[str, float], rule: Mapping[str, float]) -> float:
+    """Confidence in 0..1."""
+    logit = rule.get("bias", 0.0) + sum(rule.get(name, 0.0) * value for name, value in signals.items())
+    return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
 
 def mix(signals: Mapping[str, float], weights: Mapping[str, float]) -> tuple[float, tuple[Contribution, ...]]:

@@ -6,12 +6,10 @@ Beside `kb/store.py` the only module that imports lancedb.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
-
-import pyarrow.compute as pc
 
 # isort: off
 import kb.quick_import  # noqa: F401  has to come before lancedb
@@ -50,11 +48,6 @@ def words_index() -> FTS:
     )  # fmt: skip
 
 
-def word_index() -> BTree:
-    """The index of the table of words."""
-    return BTree()
-
-
 def index_table(table: Any, wanted: Indexed) -> None:
     """Make the indexes a table lacks and bring the others up to date; a table without rows has none."""
     if not table.count_rows():
@@ -76,18 +69,6 @@ def is_indexed(table: Any, wanted: Indexed) -> bool:
     if table.count_rows() and not set(wanted.words) <= {c for i in indices for c in i.columns}:
         return False
     return not any(_unindexed(table, index.name) for index in indices)
-
-
-def count_words(table: Any, fields: Sequence[str]) -> dict[str, int]:
-    """In how many rows of a table each word of its fields stands."""
-    counts: dict[str, int] = {}
-    for batch in table.search().select(list(fields)).limit(None).to_batches(2048):
-        joined = pc.binary_join_element_wise(*(batch.column(c) for c in fields), " ")
-        for text in joined.to_pylist():
-            for word in set(text.split(" ")):
-                counts[word] = counts.get(word, 0) + 1
-    counts.pop("", None)
-    return counts
 
 
 def compact(tables: Iterable[Any]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ingest.records import PrKind
+from kb.aliases import Aliases, load_aliases
 from kb.families import Families
 from kb.references import Reference, take_references
 from kb.words import path_terms, prose_words
@@ -64,6 +65,8 @@ class Question:
         topic: content words beside the families' names and words that only ask for a list of changes.
         only_names: whether it is nothing but paths, symbols, flags and variables: then whoever asks wants their origin.
         kinds: kinds of change it asks for by name, as in "speedups merged for …".
+        english: the text with Chinese terms replaced, as a model reads it.
+        other_names: words that other names of what it mentions are made of, with their weights.
     """
 
     text: str
@@ -76,6 +79,8 @@ class Question:
     topic: tuple[str, ...] = ()
     only_names: bool = False
     kinds: tuple[PrKind, ...] = ()
+    english: str = ""
+    other_names: dict[str, float] = field(default_factory=dict)
 
     @property
     def only_references(self) -> bool:
@@ -83,9 +88,11 @@ class Question:
         return bool(self.references) and not self.words
 
 
-def parse_question(text: str, families: Families) -> Question:
+def parse_question(text: str, families: Families, aliases: Aliases | None = None) -> Question:
     """Read a question; any text is one."""
-    references, rest = take_references(text)
+    references, foreign = take_references(text)
+    expansion = (aliases or load_aliases()).expand(foreign)
+    rest = expansion.text
     paths = tuple(dict.fromkeys(m[1].lower().strip("./") for m in _PATH.finditer(rest)))
     flags = [f.lower() for f in _FLAG.findall(rest)]
     variables = [v.lower() for v in _VARIABLE.findall(rest)]
@@ -104,10 +111,16 @@ def parse_question(text: str, families: Families) -> Question:
         paths=paths,
         names=tuple(dict.fromkeys(names)),
         exact=tuple(dict.fromkeys((*flags, *variables))),
-        families=tuple(dict.fromkeys(slug for _, _, slugs in mentions for slug in slugs)),
+        families=tuple(
+            dict.fromkeys(
+                (*(slug for _, _, slugs in mentions for slug in slugs), *families.mentioned(foreign))
+            )
+        ),
         topic=tuple(w for w in _content_words(_without(rest, mentions)) if w not in _ASKING),
         only_names=bool(named) and named.issuperset(set(words) - _NAMING),
         kinds=tuple(kind for kind, pattern in _ASKED_KINDS if pattern.search(rest)),
+        english=rest,
+        other_names={w: weight for w, weight in expansion.words if w not in _STOPPED and w not in words},
     )
 
 

@@ -1,51 +1,48 @@
-"""From a question to ranked hits: candidates from every field, from chunks and from vectors, mixed by one rule."""
+"""From a question to ranked hits: every card scored by words and vectors, the best looked at closely, mixed by one rule."""
 
 from __future__ import annotations
 
 import heapq
-import math
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from kb.card_index import CardIndex, Places, VectorSet
 from kb.cards import Anchor, Card, Excerpt, Status, decode_card
-from kb.catalogue import Catalogue, load_catalogue
-from kb.encoders.base import NO_ENCODER, Encoder, Vectors, load_encoder
+from kb.encoders.base import NO_ENCODER, Encoder, load_encoder
+from kb.encoders.mini import MINI_ENCODER
 from kb.excerpts import best_window
 from kb.families import Families, load_families
+from kb.features import (
+    AskedWords,
+    Values,
+    asked_words,
+    card_features,
+    topic_feature,
+    vector_features,
+    word_features,
+)
 from kb.filters import Filter
-from kb.fusion import Contribution, Weights, load_weights, mix, score
+from kb.fusion import Contribution, Weights, load_weights, logistic, mix
 from kb.question import Question, parse_question, wanted_names, wanted_paths
+from kb.reranker import Reranker, load_reranker
 from kb.store import Store
 from kb.tables import CARD_FIELDS
+from kb.texts import code_text
 from kb.words import name_ends
 
-# signal -> card fields with their boosts; of several fields a card's best counts. A call costs about 2 ms before it
-# searches anything, so that fields that say the same sort of thing share one.
-_FIELDS: dict[str, dict[str, float]] = {
-    "title": {"title_words": 1.0, "description_words": 0.7, "review_words": 0.5},
-    "path": {"path_words": 1.0},
-    "symbol": {"introduced_words": 1.0, "changed_words": 0.6},
-    "diff": {"diff_words": 1.0},
-}
-_CARDS_A_FIELD = 60
 _CHUNKS = 80
-_MOST_SEARCHED = 11  # words of a long question that are looked up, the rarest ones
-_NEIGHBOURS = 150
-_COMMON = 0.35  # words that stand in more than this share of the cards tell nothing and cost most of the time
+_MOST_SEARCHED = 12  # words of a long question that are looked up in the chunks, the rarest ones
+_CANDIDATES = 120  # cards that are looked at closely
 _EXCERPTS = 2
 _JUDGED = 5  # hits whose words decide whether anything fits
-_TOPIC_SIGNALS = ("path", "symbol", "diff")  # searched within the families a question names
-_SIDE_KINDS = ("test", "ci", "docs", "build")  # seldom what a question without these words is after
-_LOOKED_AT = 40  # candidates whose own names are compared with the question's
 _ORIGIN = ("adds path", "introduces symbol", "introduces name")
 _EXACT = ("exact path", "adds path", "introduces symbol", "changes symbol", "introduces name", "changes name")
+_ENOUGH_VECTORS = 0.9  # share of the cards that need a vector before the tuned model ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,86 +75,102 @@ class Answer:
 
 
 @dataclass(slots=True)
-class _Candidate:
-    """A card under consideration; `chunk` is the row of its best chunk, None where none was found."""
+class Candidate:
+    """A card looked at closely: its signals by name, and the row of its best chunk, None where none was found."""
 
+    card_id: str
     signals: dict[str, float]
     chunk: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Ranked:
-    card_id: str
-    candidate: _Candidate
+class Ranked:
+    """A candidate with its mixed score and what each signal gave."""
+
+    candidate: Candidate
     score: float
     why: tuple[Contribution, ...]
 
+    @property
+    def card_id(self) -> str:
+        """The card."""
+        return self.candidate.card_id
+
 
 @dataclass(frozen=True, slots=True)
-class _VectorTable:
-    """Vectors of all cards, repository by repository: `spans` says which rows are whose."""
+class Gathered:
+    """A question's candidates, and what was looked up for them."""
 
-    ids: list[str]
-    vectors: Vectors
-    spans: dict[str, slice]
-    rows: dict[str, int]
+    question: Question
+    words: AskedWords
+    named: tuple[str, ...]
+    candidates: tuple[Candidate, ...]
 
 
 class Searcher:
-    """Answers questions from one store. Not for threads; opens what it needs once."""
+    """Answers questions from one store. Not for threads; opens what it needs once.
+
+    Args:
+        store: the store.
+        families: the table of families.
+        weights: how signals are mixed.
+        rerank: whether the cross-encoder reads the best candidates.
+    """
 
     def __init__(
-        self, store: Store, families: Families | None = None, weights: Weights | None = None
-    ) -> None:
+        self, store: Store, families: Families | None = None, weights: Weights | None = None, *, rerank: bool = True
+    ) -> None:  # fmt: skip
         self._store = store
         self._families = families or load_families()
         self._weights = weights or load_weights()
-        self._terms: dict[str, int] | None = None
+        self._rerank = rerank
         self._pool = ThreadPoolExecutor(3, thread_name_prefix="prlore-search")
+        # models and the index are read beside each other: a question from the command line waits for the slowest alone
+        self._loading: list[Future[Any]] = [self._pool.submit(self._load_models)]
+
+    def _load_models(self) -> tuple[dict[str, Encoder], Reranker | None]:
+        encoders: dict[str, Encoder] = {}
+        first = load_encoder(self._store.meta().get("encoder", NO_ENCODER))
+        if first is not None:
+            encoders[first.name] = first
+        if self._store.has_vectors(MINI_ENCODER):
+            mini = load_encoder(MINI_ENCODER)
+            if mini is not None:
+                encoders.setdefault(mini.name, mini)
+        return encoders, load_reranker() if self._rerank else None
 
     @cached_property
-    def _encoder(self) -> Encoder | None:
-        return load_encoder(self._store.meta().get("encoder", NO_ENCODER))
+    def index(self) -> CardIndex:
+        """All cards in memory."""
+        return CardIndex(self._store)
 
     @cached_property
-    def _vectors(self) -> _VectorTable:
-        if self._encoder is None or not self._store.has_vectors():
-            return _VectorTable([], np.zeros((0, 1), np.float32), {}, {})
-        ids, vectors = self._store.vectors()
-        repos = [i.rpartition("#")[0] for i in ids]
-        order = sorted(range(len(ids)), key=repos.__getitem__)
-        ids, repos = [ids[i] for i in order], [repos[i] for i in order]
-        spans = {r: slice(bisect_left(repos, r), bisect_right(repos, r)) for r in dict.fromkeys(repos)}
-        return _VectorTable(ids, vectors[order].astype(np.float32), spans, {c: i for i, c in enumerate(ids)})
+    def _models(self) -> tuple[dict[str, Encoder], Reranker | None]:
+        loaded: tuple[dict[str, Encoder], Reranker | None] = self._loading[0].result()
+        return loaded
 
     @cached_property
-    def _catalogue(self) -> Catalogue:
-        return load_catalogue(self._store)
-
-    @cached_property
-    def _fields(self) -> dict[str, dict[str, float]]:
-        """The card fields that hold anything in this store, by signal."""
-        held = {f for fields in _FIELDS.values() for f in fields if not self._store.is_blank(f)}
-        return {
-            signal: {f: boost for f, boost in fields.items() if f in held}
-            for signal, fields in _FIELDS.items()
-            if held & fields.keys()
-        }
+    def _vectors(self) -> dict[str, VectorSet]:
+        """Vector sets by the name of their signal: `tuned` for the shipped transformer, `cosine` for what ingest made."""
+        sets: dict[str, VectorSet] = {}
+        for name, encoder in self._models[0].items():
+            found = self.index.vector_set(encoder, *self._store.vectors(name))
+            if name == MINI_ENCODER:
+                if found.share >= _ENOUGH_VECTORS:
+                    sets["tuned"] = found
+            elif found.share:
+                sets["cosine"] = found
+        return sets
 
     @property
-    def _cards(self) -> int:
-        return len(self._catalogue.row)
+    def signals_of(self) -> str:
+        """Which of the weight sets fits this store: `tuned` where it has the tuned model's vectors, else `light`."""
+        return "tuned" if "tuned" in self._vectors else "light"
 
     def warm(self) -> None:
         """Load what questions need into memory: for a process that answers many. Takes about two seconds at 32k cards."""
         self._store.prewarm()
-        self._terms = self._store.word_counts(None)
-        _ = (self._vectors, self._catalogue, self._fields)
-
-    def _word_counts(self, words: Sequence[str]) -> dict[str, int]:
-        if self._terms is None:
-            return self._store.word_counts(words)
-        return {w: self._terms[w] for w in words if w in self._terms}
+        _ = (self._vectors, self.index)
 
     def search(self, text: str, where: Filter | None = None, limit: int = 10) -> Answer:
         """Answer a question.
@@ -167,28 +180,48 @@ class Searcher:
             where: which cards may answer.
             limit: hits wanted at most.
         """
-        where = where or Filter()
-        question = parse_question(text, self._families)
-        counts = self._word_counts(list(question.words))
-        candidates: dict[str, _Candidate] = {}
-        named = self._named(question, where)
-        for card_id in named:
-            candidates[card_id] = _Candidate({"reference": 1.0})
-        words = self._searched(question, counts)
-        if words or question.exact or question.paths:
-            self._gather(question, words, where, candidates)
-        ranked = self._rank(question, where, candidates, limit)
-        hits, held = self._hits(question, ranked, counts)
-        answered, confidence = self._judge(question, ranked, named, counts, held)
+        found = self.gather(text, where)
+        question = found.question
+        ranked = self.rank(found, limit)
+        hits, held = self._hits(question, ranked)
+        answered, confidence = self._judge(found, ranked, held)
         missing = tuple(
             f"{r.repo}#{r.number}"
             for r in question.references
-            if not any(_is_reference(i, r.repo, r.number) for i in named)
+            if not any(_is_reference(i, r.repo, r.number) for i in found.named)
         )
-        unknown = tuple(w for w in question.words if w not in counts)
+        anywhere = self.index.postings.any
+        unknown = tuple(w for w in question.words if not anywhere.frequency(w))
         return Answer(question, hits, answered, confidence, unknown, missing)
 
     # candidates --------------------------------------------------------------------------------------
+
+    def gather(self, text: str, where: Filter | None = None) -> Gathered:
+        """The cards worth a close look for a question, with all their signals but the reranker's."""
+        where = where or Filter()
+        question = parse_question(text, self._families)
+        named = self._named(question, where)
+        index = self.index
+        words = asked_words(question, index)
+        if not (words.own or question.exact or question.paths):
+            candidates = [Candidate(i, {"reference": 1.0}) for i in named]
+            return Gathered(question, words, tuple(named), tuple(candidates))
+        vectors = {
+            name: self._pool.submit(s.encoder.encode, [question.english]) for name, s in self._vectors.items()
+        }
+        chunks = self._pool.submit(self._chunks, words, where)
+        scope = index.scope(where)
+        features = word_features(index, words, _exact_terms(question), scope)
+        features |= card_features(index, question, scope)
+        if "family" in features:
+            features["topic"] = topic_feature(index, question, features["family"], words, scope)
+        for name, future in vectors.items():
+            features |= vector_features(name, self._vectors[name], future.result()[0], scope)
+        best_chunks = chunks.result()
+        chosen = self._choose(features, scope, {*best_chunks, *(i for i in named if i in index.place)})
+        found = self._candidates(features, scope, chosen, best_chunks, frozenset(named))
+        self._look_closely(question, found)
+        return Gathered(question, words, tuple(named), tuple(found))
 
     def _named(self, question: Question, where: Filter) -> list[str]:
         found: list[str] = []
@@ -203,147 +236,129 @@ class Searcher:
             found = [i for i in found if i in allowed]
         return found
 
-    def _searched(self, question: Question, counts: Mapping[str, int]) -> list[str]:
-        """The words that are worth searching: known, and not in a third of all cards unless nothing else is left."""
-        known = [w for w in question.words if counts.get(w)]
-        telling = [w for w in known if counts[w] <= _COMMON * self._cards] or known
-        if len(telling) > _MOST_SEARCHED:
-            rarest = set(sorted(telling, key=lambda w: counts[w])[:_MOST_SEARCHED])
-            telling = [w for w in telling if w in rarest]
-        return telling
-
-    def _gather(
-        self, question: Question, words: Sequence[str], where: Filter, candidates: dict[str, _Candidate]
-    ) -> None:
-        text = " ".join(words)
-        paths, exact = wanted_paths(question), wanted_names(question)
-        searches = {}
-        # a family's tags are nearly complete, so that what remains to be told apart is its topic
-        focused = bool(question.families and question.topic) and not where.families
-        within = replace(where, families=question.families) if focused else where
-        topic = " ".join(w for w in question.topic if w in words) or text
-        for signal, fields in self._fields.items():
-            query = text
-            scope = where
-            if focused and signal in _TOPIC_SIGNALS:
-                query, scope = topic, within
-            if signal == "path":
-                query = " ".join([query, *paths])
-            elif signal == "symbol" and exact:
-                query = " ".join([query, *exact])
-            if query.strip():
-                searches[signal] = self._pool.submit(
-                    self._store.search_cards, query, fields, _CARDS_A_FIELD, scope, ["id"]
-                )
-        chunks = None
-        if text:
-            chunks = self._pool.submit(
-                self._store.search_chunks, text, _CHUNKS, where.only_repos, ["card_id"]
-            )
-        neighbours = self._pool.submit(self._neighbours, question, where)
-        for signal, future in searches.items():
-            self._add(candidates, signal, future.result(), "id")
-        if chunks is not None:
-            self._add(candidates, "chunk", chunks.result(), "card_id")
-        self._add_cosines(candidates, *neighbours.result())
-
-    def _add_cosines(
-        self, candidates: dict[str, _Candidate], near: Sequence[int], cosines: Vectors | None
-    ) -> None:
-        """Cosines of all candidates, and their place between the nearest card and the last of the neighbours."""
-        if cosines is None or not len(near):
-            return
-        table = self._vectors
-        for row in near:
-            candidates.setdefault(table.ids[row], _Candidate({}))
-        best, least = float(cosines[near[0]]), float(cosines[near[-1]])
-        for card_id, candidate in candidates.items():
-            place = table.rows.get(card_id)
-            if place is not None and cosines[place] > 0:
-                candidate.signals["cosine"] = float(cosines[place])
-                if best > least:
-                    candidate.signals["vector"] = max(0.0, (float(cosines[place]) - least) / (best - least))
-
-    def _add(self, candidates: dict[str, _Candidate], signal: str, rows: pa.Table, column: str) -> None:
-        """Scores of one list, as shares of its best: BM25 scores of different fields don't compare."""
+    def _chunks(self, words: AskedWords, where: Filter) -> dict[str, tuple[float, int]]:
+        """Card -> (score of its best chunk as a share of the best of all, row of that chunk)."""
+        rarest = heapq.nlargest(_MOST_SEARCHED, words.own, key=self.index.postings.any.telling)
+        if not rarest:
+            return {}
+        rows = self._store.search_chunks(" ".join(rarest), _CHUNKS, where.only_repos, ["card_id"])
         scores = rows["_score"].to_pylist()
-        places = rows["_rowid"].to_pylist() if signal == "chunk" else None
-        for i, card_id in enumerate(rows[column].to_pylist()):
-            candidate = candidates.setdefault(card_id, _Candidate({}))
-            if scores[i] / scores[0] > candidate.signals.get(signal, 0.0):
-                candidate.signals[signal] = scores[i] / scores[0]
-                if places is not None:
-                    candidate.chunk = places[i]
+        found: dict[str, tuple[float, int]] = {}
+        for card_id, score, row in zip(
+            rows["card_id"].to_pylist(), scores, rows["_rowid"].to_pylist(), strict=True
+        ):
+            found.setdefault(card_id, (score / scores[0], row))
+        return found
 
-    def _neighbours(self, question: Question, where: Filter) -> tuple[list[int], Vectors | None]:
-        """Rows of the nearest cards, nearest first, and the cosines of all rows; -1 where the filter says no."""
-        table = self._vectors
-        if self._encoder is None or not table.ids:
-            return [], None
-        vector = self._encoder.encode([question.text])[0]
-        if not vector.any():
-            return [], None
-        cosines = np.full(len(table.ids), -1.0, np.float32)
-        for span in [table.spans[r] for r in where.repos or table.spans if r in table.spans]:
-            cosines[span] = table.vectors[span] @ vector
-        best = np.argpartition(-cosines, min(_NEIGHBOURS, len(table.ids)) - 1)[:_NEIGHBOURS]
-        best = best[cosines[best] > 0]
-        return best[np.argsort(-cosines[best], kind="stable")].tolist(), cosines
+    def _choose(self, features: Mapping[str, Values], scope: Places, also: set[str]) -> Places:
+        """Places in the scope of the best cards by what is known of all, and of those found another way."""
+        weights = self._weights.of(self.signals_of)
+        total = np.zeros(len(scope), np.float32)
+        for name, values in features.items():
+            total += np.float32(weights.get(name, 0.0)) * values
+        most = min(_CANDIDATES, len(scope))
+        best = np.argpartition(-total, most - 1)[:most] if most else np.zeros(0, np.int64)
+        places = np.array(sorted(self.index.place[i] for i in also if i in self.index.place), np.int64)
+        at = np.searchsorted(scope, places)
+        at = (
+            at[(at < len(scope)) & (scope[np.minimum(at, max(len(scope) - 1, 0))] == places)]
+            if len(scope)
+            else at[:0]
+        )
+        return np.union1d(best, at)
+
+    def _candidates(
+        self, features: Mapping[str, Values], scope: Places, chosen: Places, chunks: Mapping[str, tuple[float, int]],
+        named: frozenset[str],
+    ) -> list[Candidate]:  # fmt: skip
+        columns = {name: values[chosen].tolist() for name, values in features.items()}
+        found = []
+        for k, place in enumerate(scope[chosen].tolist()):
+            card_id = self.index.ids[place]
+            signals = {name: values[k] for name, values in columns.items()}
+            share, row = chunks.get(card_id, (0.0, None))
+            if row is not None:
+                signals["chunk"] = share
+            if card_id in named:
+                signals["reference"] = 1.0
+            found.append(Candidate(card_id, signals, row))
+        return found
+
+    def _look_closely(self, question: Question, candidates: Sequence[Candidate]) -> None:
+        """Signals that need a card's own names."""
+        if not (question.paths or question.names or question.exact):
+            return
+        by_id = {c.card_id: c for c in candidates}
+        columns = ["id", "path_text", "symbol_text"]
+        for row in self._store.cards_at(self.index.stored_at(by_id), columns).to_pylist():
+            _exact_signals(question, row, by_id[row["id"]].signals)
+        if question.only_names:
+            _mark_origin(candidates)
 
     # ranking -----------------------------------------------------------------------------------------
 
-    def _rank(
-        self, question: Question, where: Filter, candidates: dict[str, _Candidate], limit: int
-    ) -> list[_Ranked]:
-        catalogue, weights = self._catalogue, self._weights.signals
-        # rows that a writer has not finished name cards that are not there yet
-        candidates = {i: c for i, c in candidates.items() if i in catalogue.row}
-        wanted = frozenset(question.families)
-        for card_id, candidate in candidates.items():
-            tags = catalogue.families_of(card_id) if wanted else wanted
-            if wanted & tags:
-                candidate.signals["family"] = 1.0
-                candidate.signals["family focus"] = 1 / (1 + math.log(len(tags)))
-            kind = catalogue.kinds[catalogue.row[card_id]]
-            if kind in question.kinds:
-                candidate.signals["kind"] = 1.0
-            elif kind in _SIDE_KINDS and not question.kinds:
-                candidate.signals["side kind"] = 1.0
-        if where != where.only_repos:  # chunks and vectors know no other filter
-            allowed = self._store.cards_by_id(list(candidates), ["id"], where)["id"].to_pylist()
-            candidates = {card_id: candidates[card_id] for card_id in allowed}
-        first = heapq.nlargest(
-            max(_LOOKED_AT, 2 * limit), candidates, key=lambda i: score(candidates[i].signals, weights)
-        )
-        if question.paths or question.names or question.exact:
-            columns = ["id", "path_text", "symbol_text"]
-            for row in self._store.cards_at(catalogue.stored_at(first), columns).to_pylist():
-                _exact_signals(question, row, candidates[row["id"]].signals)
-            if question.only_names:
-                _mark_origin(candidates, first)
-        ranked = [_Ranked(i, candidates[i], *mix(candidates[i].signals, weights)) for i in first]
-        ranked.sort(key=lambda r: (-r.score, catalogue.merged_at[catalogue.row[r.card_id]], r.card_id))
+    def rank(self, found: Gathered, limit: int) -> list[Ranked]:
+        """The best candidates, best first; the reranker reads the first of them."""
+        weights = self._weights.of(self.signals_of)
+        ranked = [Ranked(c, *mix(c.signals, weights)) for c in found.candidates]
+        ranked.sort(key=self._order)
+        reader = self._models[1] if self._rerank and not found.question.only_names else None
+        rule = self._weights.rerank
+        if reader is not None and len(ranked) > 1 and rule.cards and found.words.own:
+            self.read(reader, found.question, ranked[: rule.cards])
+            least = min(r.candidate.signals["reranker"] for r in ranked[: rule.cards])
+            for r in ranked[rule.cards :]:
+                r.candidate.signals["reranker"] = least
+            ranked = [Ranked(r.candidate, *mix(r.candidate.signals, weights)) for r in ranked]
+            ranked.sort(key=self._order)
         return ranked[:limit]
 
+    def read(self, reader: Reranker, question: Question, ranked: Sequence[Ranked]) -> None:
+        """Let the cross-encoder score some candidates."""
+        by_id = {r.card_id: r.candidate for r in ranked}
+        columns = ["id", "title", "path_text", "symbol_text", "diff_words"]
+        rows = self._store.cards_at(self.index.stored_at(by_id), columns).to_pylist()
+        texts = [
+            f"{r['title']} . {code_text(r['path_text'], r['symbol_text'], r['diff_words'])}" for r in rows
+        ]
+        for row, score in zip(rows, reader.scores(question.english, texts), strict=True):
+            by_id[row["id"]].signals["reranker"] = float(score)
+
+    def _order(self, ranked: Ranked) -> tuple[float, str, str]:
+        merged = (
+            self.index.merged_at[self.index.place[ranked.card_id]]
+            if ranked.card_id in self.index.place
+            else ""
+        )
+        return -ranked.score, merged, ranked.card_id
+
     def _hits(
-        self, question: Question, ranked: Sequence[_Ranked], counts: Mapping[str, int]
+        self, question: Question, ranked: Sequence[Ranked]
     ) -> tuple[tuple[Hit, ...], dict[str, set[str]]]:
         """The hits, and all words of each card among the first few."""
         cards: dict[str, Card] = {}
         words: dict[str, set[str]] = {}
-        places = self._catalogue.stored_at(r.card_id for r in ranked)
-        for row in self._store.cards_at(places, ["id", "card", *CARD_FIELDS]).to_pylist():
+        ids = [r.card_id for r in ranked]
+        columns = ["id", "card", *CARD_FIELDS]
+        held = [i for i in ids if i in self.index.place]
+        rows = self._store.cards_at(self.index.stored_at(held), columns).to_pylist() if held else []
+        if len(held) < len(ids):  # named, but written after the last ingest was finished
+            rows += self._store.cards_by_id(
+                [i for i in ids if i not in self.index.place], columns
+            ).to_pylist()
+        for row in rows:
             cards[row["id"]] = decode_card(row["card"])
             words[row["id"]] = {w for f in CARD_FIELDS for w in row[f].split(" ")}
         texts = self._store.chunk_texts([r.candidate.chunk for r in ranked if r.candidate.chunk is not None])
-        worth = {w: self._telling(w, counts) for w in question.words}
+        anywhere = self.index.postings.any
+        worth = {w: anywhere.telling(w) for w in question.words}
         hits = []
         for rank, found in enumerate(ranked, start=1):
             card = cards[found.card_id]
             excerpts = list(card.excerpts)
             if found.candidate.chunk in texts:
                 path, text = texts[found.candidate.chunk]
-                window = best_window(text, worth)
+                window = best_window(text, worth, path)
                 chosen = Excerpt(path=path, hunk=window.hunk, text=window.text)
                 excerpts = [chosen, *(e for e in excerpts if e.path != path)]
             hits.append(Hit(rank, card, found.score, found.why, tuple(excerpts[:_EXCERPTS]), card.anchors))
@@ -351,46 +366,44 @@ class Searcher:
 
     # deciding ----------------------------------------------------------------------------------------
 
-    def _telling(self, word: str, counts: Mapping[str, int]) -> float:
-        """Inverse document frequency of a word over all cards, as BM25 has it; unknown words tell most."""
-        n, df = max(self._cards, 1), counts.get(word, 0)
-        return math.log(1 + (n - df + 0.5) / (df + 0.5))
-
     def _judge(
-        self, question: Question, ranked: Sequence[_Ranked], named: Sequence[str], counts: Mapping[str, int],
-        held: Mapping[str, set[str]],
-    ) -> tuple[bool, float]:  # fmt: skip
+        self, found: Gathered, ranked: Sequence[Ranked], held: Mapping[str, set[str]]
+    ) -> tuple[bool, float]:
         """Whether the best hits fit: a logistic rule over what of the question they hold."""
-        if question.references and named:
+        question = found.question
+        if question.references and found.named:
             return True, 1.0
         if not ranked or question.only_references:
             return False, 0.0
-        signals = self._answer_signals(question, ranked, counts, held)
-        rule = self._weights.answer
-        logit = rule.get("bias", 0.0) + sum(rule.get(name, 0.0) * value for name, value in signals.items())
-        confidence = 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
+        rule = self._weights.answer[self.signals_of]
+        confidence = logistic(self.answer_signals(found, ranked, held), rule)
         return confidence >= self._weights.threshold, confidence
 
-    def _answer_signals(
-        self,
-        question: Question,
-        ranked: Sequence[_Ranked],
-        counts: Mapping[str, int],
-        held: Mapping[str, set[str]],
+    def answer_signals(
+        self, found: Gathered, ranked: Sequence[Ranked], held: Mapping[str, set[str]]
     ) -> dict[str, float]:
-        """What the decision rests on, each 0..1: see the README's section on confidence."""
-        worth = {w: self._telling(w, counts) for w in question.words}
+        """What the decision rests on: see the README's section on confidence."""
+        anywhere = self.index.postings.any
+        worth = {w: anywhere.telling(w) for w in found.question.words}
         total = sum(worth.values()) or 1.0
         cover = [sum(v for w, v in worth.items() if w in held[r.card_id]) / total for r in ranked[:_JUDGED]]
-        first = ranked[0].candidate.signals
+        best = [r.candidate.signals for r in ranked[:_JUDGED]]
         return {
             "coverage": max(cover),
             "coverage of the first": cover[0],
-            "unknown words": sum(v for w, v in worth.items() if w not in counts) / total,
-            "cosine": max(r.candidate.signals.get("cosine", 0.0) for r in ranked[:_JUDGED]),
-            "agreement": min(sum(name in _FIELDS for name in first) / 4, 1.0),
-            "exact": max(max(r.candidate.signals.get(n, 0.0) for n in _EXACT) for r in ranked[:3]),
+            "unknown words": sum(v for w, v in worth.items() if not anywhere.frequency(w)) / total,
+            "cosine": max(s.get("cosine", 0.0) for s in best),
+            "tuned": max(s.get("tuned", 0.0) for s in best),
+            "reranker": max(s.get("reranker", 0.0) for s in best) / 10,
+            "lead": ranked[0].score - ranked[min(_JUDGED, len(ranked)) - 1].score,
+            "exact": max(max(s.get(n, 0.0) for n in _EXACT) for s in best[:3]),
         }
+
+
+def _exact_terms(question: Question) -> dict[str, list[str]]:
+    """Whole paths and names that are looked up in the fields that hold such."""
+    names = wanted_names(question)
+    return {"path": wanted_paths(question), "introduced": names, "changed": names}
 
 
 def _is_reference(card_id: str, repo: str, number: int) -> bool:
@@ -398,12 +411,11 @@ def _is_reference(card_id: str, repo: str, number: int) -> bool:
     return int(digits) == number and (not repo or name == repo)
 
 
-def _mark_origin(candidates: Mapping[str, _Candidate], card_ids: Sequence[str]) -> None:
+def _mark_origin(candidates: Sequence[Candidate]) -> None:
     """Where a question is nothing but a name, the cards that bring it into being."""
-    for card_id in card_ids:
-        signals = candidates[card_id].signals
-        if any(name in signals for name in _ORIGIN):
-            signals["origin"] = 1.0
+    for candidate in candidates:
+        if any(name in candidate.signals for name in _ORIGIN):
+            candidate.signals["origin"] = 1.0
 
 
 def _exact_signals(question: Question, row: Mapping[str, Any], signals: dict[str, float]) -> None:

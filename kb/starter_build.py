@@ -10,6 +10,7 @@ from kb.build import ensure_encoder, retag, vector_rows
 from kb.cards import Card, decode_card, encode_card
 from kb.distill import card_rows, field_words, link_rows
 from kb.families import load_families
+from kb.model_vectors import complete
 from kb.starter import load_starter_cards, merge_prose
 from kb.store import Store
 from kb.tables import CARD_FIELDS
@@ -68,6 +69,7 @@ def add_starter(store: Store, encoder_name: str | None = None) -> Added:
     rewrite_card_words(store, list(starter))
     store.set_meta({"starter": "yes"})
     if new or read or not store.is_finished():
+        complete(store)
         store.finish()
     return Added(len(new), len(read), len(held) - len(read))
 

@@ -78,7 +78,7 @@ def store_status(store: Store) -> StoreStatus:
     return StoreStatus(
         uri=store.uri, schema=meta.get("schema", ""), created_by=meta.get("created_by", ""),
         encoder=meta.get("encoder", "none"), repositories=tuple(repositories), cards=len(cards),
-        chunks=store.count("chunks"), links=store.count("links"), words=store.count("terms"),
+        chunks=store.count("chunks"), links=store.count("links"), words=len(store.postings().any.hashes) if store.count("postings") else 0,
         by_status=tuple(Counter(r["status"] for r in cards).most_common()), indexed=store.is_finished(),
     )  # fmt: skip
 

@@ -25,6 +25,7 @@ from lancedb.query import MatchQuery, MultiMatchQuery
 from kb import indexing
 from kb.filters import Filter, quoted
 from kb.location import StoreError, first_line, lock_for_writing
+from kb.postings import Postings, build_postings, read_postings
 from kb.tables import (
     CARD_FIELDS,
     CHUNK_FIELD,
@@ -32,6 +33,9 @@ from kb.tables import (
     SCHEMAS,
     STORE_SCHEMA,
     THREAD_FIELD,
+    VECTORS,
+    is_vectors,
+    vectors_name,
     vectors_schema,
 )
 
@@ -104,7 +108,8 @@ class Store:
         names = store._table_names()
         readable = {name for name in names if store._schema_of(name) is not None}
         ours = {name for name in readable & SCHEMAS.keys() if store._schema_of(name) == SCHEMAS[name]}
-        if (readable - ours - {"vectors"} or names - SCHEMAS.keys() - {"vectors"}) and "meta" not in ours:
+        foreign = {n for n in (readable - ours) | (names - SCHEMAS.keys()) if not is_vectors(n)}
+        if foreign and "meta" not in ours:
             raise StoreError(
                 f"{uri} is a LanceDB folder but no prlore knowledge base: name another with --kb"
             )
@@ -195,9 +200,7 @@ class Store:
     def discard_after(self, batch: int) -> int:
         """Remove rows of batches behind `batch`, the leftovers of a killed run; returns how many."""
         removed = 0
-        for name in ROW_TABLES:
-            if name == "vectors" and not self.has_vectors():
-                continue
+        for name in (*ROW_TABLES, *self.vector_tables()):
             table = self._table(name)
             left = table.count_rows(f"batch > {int(batch)}")
             if left:
@@ -217,11 +220,11 @@ class Store:
             keys
         ).when_matched_update_all().when_not_matched_insert_all().execute(rows)
 
-    def replace_vectors(self, rows: pa.Table) -> None:
+    def replace_vectors(self, rows: pa.Table, name: str = VECTORS) -> None:
         """Write vectors of cards anew, in one transaction."""
-        self._table("vectors").merge_insert(
-            "id"
-        ).when_matched_update_all().when_not_matched_insert_all().execute(rows)
+        self._table(name).merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(
+            rows
+        )
 
     def remove_cards(self, ids: Sequence[str]) -> None:
         """Remove cards with their chunks, links and vectors."""
@@ -229,8 +232,8 @@ class Store:
             names = ", ".join(quoted(i) for i in part)
             self._table("chunks").delete(f"card_id IN ({names})")
             self._table("links").delete(f"source IN ({names})")
-            if self.has_vectors():
-                self._table("vectors").delete(f"id IN ({names})")
+            for vectors in self.vector_tables():
+                self._table(vectors).delete(f"id IN ({names})")
             self._table("cards").delete(f"id IN ({names})")
 
     def rewrite_cards(self, ids: Sequence[str], changes: Mapping[str, Sequence[Any]]) -> None:
@@ -267,30 +270,36 @@ class Store:
             indexing.rebuild(self._table(name), indexing.INDEXED.get(name, indexing.Indexed()))
             self._open.pop(name, None)
 
-    def create_vectors(self, dimensions: int) -> None:
-        """Make the table of vectors, empty; one that a killed run left behind has no rows that count."""
-        if self.has_vectors():
-            self._database.drop_table("vectors")
-        self._database.create_table("vectors", schema=vectors_schema(dimensions))
-        self._open.pop("vectors", None)
+    def create_vectors(self, dimensions: int, name: str = VECTORS) -> None:
+        """Make a table of vectors, empty; one that a killed run left behind has no rows that count."""
+        if name in self._table_names():
+            self._database.drop_table(name)
+        self._database.create_table(name, schema=vectors_schema(dimensions))
+        self._open.pop(name, None)
 
-    def has_vectors(self) -> bool:
-        """Whether the store holds vectors."""
-        if "vectors" in self._open:
-            return True
-        return "vectors" in self._table_names()
+    def vector_tables(self) -> list[str]:
+        """Names of the tables of vectors."""
+        return sorted(n for n in self._table_names() if is_vectors(n))
+
+    def vector_table(self, encoder: str) -> str:
+        """The table that holds an encoder's vectors: the main one for the encoder of the store."""
+        return VECTORS if self.meta().get("encoder") == encoder else vectors_name(encoder)
+
+    def has_vectors(self, encoder: str | None = None) -> bool:
+        """Whether the store holds vectors, of one encoder if it is named."""
+        name = self.vector_table(encoder) if encoder else VECTORS
+        return name in self._open or name in self._table_names()
 
     def finish(self) -> None:
-        """Bring the search indexes up to date, merge small files, count words. Safe to repeat."""
-        names = [*SCHEMAS, "vectors"] if self.has_vectors() else list(SCHEMAS)
-        indexing.compact(self._table(name) for name in names)
+        """Bring the search indexes up to date, merge small files, gather postings. Safe to repeat."""
+        indexing.compact(self._table(name) for name in (*SCHEMAS, *self.vector_tables()))
         for name, wanted in indexing.INDEXED.items():
             indexing.index_table(self._table(name), wanted)
-        self._count_words()
+        self._index_words()
         self.set_meta({"finished": self._state()})
 
     def _state(self) -> str:
-        """What the indexes and word counts have to cover: the last batch and the number of cards."""
+        """What the indexes and postings have to cover: the last batch and the number of cards."""
         return f"{self.last_batch()}:{self.count('cards')}"
 
     def is_finished(self) -> bool:
@@ -304,17 +313,10 @@ class Store:
             return False
         return not self.count("cards") or self.meta().get("finished") == self._state()
 
-    def _count_words(self) -> None:
-        counts = indexing.count_words(self._table("cards"), CARD_FIELDS)
-        words = sorted(counts)
-        data = pa.table(
-            {"word": words, "cards": pa.array([counts[w] for w in words], pa.int32())},
-            schema=SCHEMAS["terms"],
-        )
-        self._database.create_table("terms", data=data, mode="overwrite")
-        self._open.pop("terms", None)
-        if words:
-            self._table("terms").create_index("word", config=indexing.word_index())
+    def _index_words(self) -> None:
+        data = build_postings(self._scan("cards", None, ["id", *CARD_FIELDS]))
+        self._database.create_table("postings", data=data, mode="overwrite")
+        self._open.pop("postings", None)
 
     # reading -----------------------------------------------------------------------------------------
 
@@ -434,9 +436,9 @@ class Store:
             search = search.where(where.sql(), prefilter=True)
         return search.select([*columns, "_score"]).limit(limit).to_arrow()
 
-    def vectors(self) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float32]]]:
-        """Ids and unit vectors (n, dimensions) of all cards."""
-        rows = self._scan("vectors", None, ["id", "vector"])
+    def vectors(self, encoder: str) -> tuple[list[str], np.ndarray[Any, np.dtype[np.float16]]]:
+        """Ids and unit vectors (n, dimensions) of all cards by one encoder."""
+        rows = self._scan(self.vector_table(encoder), None, ["id", "vector"])
         flat = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return rows["id"].to_pylist(), flat.reshape(rows.num_rows, -1)
 
@@ -447,13 +449,9 @@ class Store:
             for index in table.list_indices():
                 table.prewarm_index(index.name)
 
-    def word_counts(self, words: Sequence[str] | None) -> dict[str, int]:
-        """In how many cards each of some words stands, or every word for None; words that stand in none are left out."""
-        if words is not None and not words:
-            return {}
-        names = ", ".join(quoted(w) for w in dict.fromkeys(words)) if words is not None else ""
-        rows = self._scan("terms", f"word IN ({names})" if names else None, ["word", "cards"])
-        return dict(zip(rows["word"].to_pylist(), rows["cards"].to_pylist(), strict=True))
+    def postings(self) -> Postings:
+        """The words of all cards, field by field, as they were when the last ingest ended."""
+        return read_postings(self._scan("postings", None, list(SCHEMAS["postings"].names)))
 
 
 def _connect(uri: str, *, must_exist: bool) -> Any:

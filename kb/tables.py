@@ -80,10 +80,14 @@ COMMITS = pa.schema(
     ]
 )
 
-TERMS = pa.schema(
+# The words of the card fields, a row a field: blobs that kb/postings.py writes and reads. Field "" names the cards.
+POSTINGS = pa.schema(
     [
-        pa.field("word", pa.string(), nullable=False),
-        pa.field("cards", pa.int32(), nullable=False),  # cards that hold the word in any field
+        pa.field("field", pa.string(), nullable=False),
+        *(
+            pa.field(n, pa.large_binary(), nullable=False)
+            for n in ("words", "starts", "cards", "counts", "lengths")
+        ),
     ]
 )
 
@@ -143,6 +147,19 @@ META = pa.schema(
 )
 
 
+VECTORS = "vectors"  # of the encoder that the store was made with
+
+
+def vectors_name(encoder: str) -> str:
+    """The table of another encoder's vectors; the encoder's name may be a path."""
+    return VECTORS + "_" + "".join(c if c.isalnum() else "_" for c in encoder)[-60:]
+
+
+def is_vectors(name: str) -> bool:
+    """Whether a table holds vectors."""
+    return name == VECTORS or name.startswith(VECTORS + "_")
+
+
 def vectors_schema(dimensions: int) -> pa.Schema:
     """The table of card vectors; rows are of unit length."""
     return pa.schema(
@@ -156,7 +173,7 @@ def vectors_schema(dimensions: int) -> pa.Schema:
 
 
 SCHEMAS = {
-    "cards": CARDS, "chunks": CHUNKS, "links": LINKS, "commits": COMMITS, "terms": TERMS, "pulls": PULLS,
+    "cards": CARDS, "chunks": CHUNKS, "links": LINKS, "commits": COMMITS, "postings": POSTINGS, "pulls": PULLS,
     "threads": THREADS, "meta": META,
 }  # fmt: skip
-ROW_TABLES = ("chunks", "links", "vectors", "cards")  # in writing order; the ledger follows them
+ROW_TABLES = ("chunks", "links", "cards")  # beside the vectors; in writing order, the ledger follows them

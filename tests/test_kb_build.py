@@ -351,7 +351,7 @@ def test_rows_that_a_killed_run_left_are_taken_out(history, clean, kb):
     assert differences(kb, clean[0]) == []
 
 
-@pytest.mark.parametrize("name", ["cards", "chunks", "commits", "links", "terms", "meta"])
+@pytest.mark.parametrize("name", ["cards", "chunks", "commits", "links", "postings", "meta"])
 def test_a_store_that_was_killed_while_it_was_made_is_made_again(history, clean, kb, name):
     # LanceDB makes a table's folder before the manifest that makes it a table
     (kb / f"{name}.lance" / "_transactions").mkdir(parents=True)
@@ -619,7 +619,7 @@ def test_an_older_store_is_refused(clean, kb):
         )
 
 
-@pytest.mark.parametrize("name", ["cards", "chunks", "commits", "links", "terms"])
+@pytest.mark.parametrize("name", ["cards", "chunks", "commits", "links", "postings"])
 def test_a_store_that_lacks_a_table_is_refused(clean, kb, name):
     copy(clean[0], kb)
     shutil.rmtree(kb / f"{name}.lance")

@@ -349,7 +349,7 @@ def test_an_empty_store_declines(tmp_path):
 def unwhole(source: Store, target: Path, change) -> Searcher:
     """A copy of a store's tables without their indexes, after a change to them."""
     database = lancedb.connect(target)
-    for name in ("cards", "chunks", "links", "commits", "terms", "vectors", "meta"):
+    for name in ("cards", "chunks", "links", "commits", "postings", "vectors", "meta"):
         rows = source._table(name).search().limit(None).to_arrow()
         database.create_table(name, data=change(name, rows))
     return Searcher(Store.open(str(target)))
@@ -358,7 +358,7 @@ def unwhole(source: Store, target: Path, change) -> Searcher:
 def test_a_store_that_is_not_indexed_yet_is_searched_or_refused_in_one_line(ours, tmp_path):
     # what a run leaves that is killed before it indexes
     searcher = unwhole(
-        ours._store, tmp_path, lambda name, rows: rows.slice(0, 0) if name == "terms" else rows
+        ours._store, tmp_path, lambda name, rows: rows.slice(0, 0) if name == "postings" else rows
     )
     for text in ("#114", "HiRadixCache", "hiradix_cache.py", "speed up eviction"):
         searcher.search(text)

@@ -111,7 +111,7 @@ def read_reviews(store, hub, pages):
 
 def tables(store):
     found = {}
-    for name, key in (("threads", "id"), ("pulls", "id"), ("cards", "id"), ("terms", "word")):
+    for name, key in (("threads", "id"), ("pulls", "id"), ("cards", "id"), ("postings", "field")):
         rows = store.rows_where(name, "", store._table(name).schema.names)
         found[name] = rows.sort_by([(key, "ascending")]).drop_columns(["batch"] if name == "cards" else [])
     return found

@@ -36,7 +36,7 @@ class Encoder(Protocol):
 
 
 def load_encoder(name: str) -> Encoder | None:
-    """The encoder of a name: `static`, `none` (None: words only), or any sentence-transformers model or folder.
+    """The encoder of a name: `static`, `mini`, `none` (None: words only), or any sentence-transformers model or folder.
 
     Raises:
         EncoderError: it needs an extra that is not installed, or there is no such model.
@@ -47,6 +47,10 @@ def load_encoder(name: str) -> Encoder | None:
         from kb.encoders.static import load_static
 
         return load_static()
+    if name == "mini":
+        from kb.encoders.mini import load_mini
+
+        return load_mini()
     from kb.encoders.transformer import load_transformer
 
     return load_transformer(name)

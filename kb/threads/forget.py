@@ -55,7 +55,7 @@ def forget(store: Store, pages: Path, login: str) -> Forgotten:
         _rewrite_pulls(store, ids[start : start + _BATCH], hashes)
     store.set_meta({"finished": ""})  # search indexes and word counts are to be made up to date
     store.finish()
-    store.purge(("threads", "pulls", "cards", "terms", "meta"))
+    store.purge(("threads", "pulls", "cards", "postings", "meta"))
     store.finish()
     return Forgotten(held, described, changed)
 

@@ -32,7 +32,7 @@ from kb.tables import SCHEMAS, vectors_schema
 
 KEYS = {
     "cards": ("id",), "chunks": ("card_id", "ordinal"), "links": ("source", "kind", "target"), "vectors": ("id",),
-    "commits": ("repo", "sha"), "terms": ("word",), "pulls": ("id",), "threads": ("id",), "meta": ("key",),
+    "commits": ("repo", "sha"), "postings": ("field",), "pulls": ("id",), "threads": ("id",), "meta": ("key",),
 }  # fmt: skip
 _LAST_PHASE = 3  # every which kill falls into it
 _PATIENCE = 1800  # seconds after which a run counts as stuck

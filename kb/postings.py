@@ -1,0 +1,220 @@
+"""Which cards hold a word, field by field: what exact BM25 scores of every card are made from.
+
+LanceDB's full-text search returns the best of a list; ranking wants every field's score for every candidate. So
+the words of the card fields are also kept as compact postings, a few blobs a field, made anew at the end of an
+ingest and read whole: about 2 kB a card. Words are held as 64-bit hashes, since nothing ever asks for them back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from kb.tables import CARD_FIELDS, POSTINGS
+
+ANY_FIELD = "any"
+_K1 = 1.2
+_B = 0.75
+_MOST_COUNTED = 255
+
+Floats = np.ndarray[Any, np.dtype[np.float32]]
+
+
+def word_hash(word: str) -> int:
+    """A word's name in the postings: 64 bits of BLAKE2b."""
+    return int.from_bytes(hashlib.blake2b(word.encode("utf-8", "replace"), digest_size=8).digest(), "little")
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPostings:
+    """The postings of one field.
+
+    Attributes:
+        hashes: (words,) uint64, ascending.
+        starts: (words + 1,) int64, where each word's postings begin.
+        cards: (postings,) int32, places of cards, ascending within a word.
+        counts: (postings,) uint8, how often the word stands there; empty where only document frequency counts.
+        lengths: (cards,) float32, words of the field of each card.
+    """
+
+    hashes: np.ndarray[Any, np.dtype[np.uint64]]
+    starts: np.ndarray[Any, np.dtype[np.int64]]
+    cards: np.ndarray[Any, np.dtype[np.int32]]
+    counts: np.ndarray[Any, np.dtype[np.uint8]]
+    lengths: Floats
+
+    def frequency(self, word: str) -> int:
+        """How many cards hold a word."""
+        span = self._span(word)
+        return span.stop - span.start
+
+    def holding(self, word: str) -> np.ndarray[Any, np.dtype[np.int32]]:
+        """Places of the cards that hold a word."""
+        return self.cards[self._span(word)]
+
+    def telling(self, word: str) -> float:
+        """Inverse document frequency of a word, as BM25 has it."""
+        held = self.frequency(word)
+        return float(np.log1p((len(self.lengths) - held + 0.5) / (held + 0.5)))
+
+    def ideal(self, words: Mapping[str, float]) -> float:
+        """What a card of mean length scores that holds each of some words once."""
+        return sum(weight * self.telling(word) for word, weight in words.items())
+
+    def scores(self, words: Mapping[str, float]) -> Floats:
+        """BM25 of every card for weighted words (Robertson and Zaragoza 2009).
+
+        Args:
+            words: word -> its weight in the question.
+        """
+        found = np.zeros(len(self.lengths), np.float32)
+        mean = float(self.lengths.mean()) if len(self.lengths) else 0.0
+        for word, weight in words.items():
+            span = self._span(word)
+            if span.start == span.stop:
+                continue
+            idf = weight * self.telling(word)
+            cards = self.cards[span]
+            counts = self.counts[span].astype(np.float32)
+            norm = _K1 * (1 - _B + _B * self.lengths[cards] / max(mean, 1e-9))
+            found[cards] += idf * counts * (_K1 + 1) / (counts + norm)
+        return found
+
+    def _span(self, word: str) -> slice:
+        wanted = np.uint64(word_hash(word))
+        at = int(np.searchsorted(self.hashes, wanted))
+        if at == len(self.hashes) or self.hashes[at] != wanted:
+            return slice(0, 0)
+        return slice(int(self.starts[at]), int(self.starts[at + 1]))
+
+
+@dataclass(frozen=True, slots=True)
+class Postings:
+    """Postings of all fields. `ids` are the cards in their order: repository by repository, then by number."""
+
+    ids: list[str]
+    fields: dict[str, FieldPostings]
+
+    @property
+    def any(self) -> FieldPostings:
+        """Which cards hold a word in any field."""
+        return self.fields[ANY_FIELD]
+
+
+def card_order(ids: Sequence[str]) -> list[int]:
+    """The places of ids, repository by repository and then by number."""
+
+    def key(place: int) -> tuple[str, int]:
+        repo, _, number = ids[place].rpartition("#")
+        return repo, int(number)
+
+    return sorted(range(len(ids)), key=key)
+
+
+def build_postings(cards: pa.Table) -> pa.Table:
+    """Rows of the postings table from the `id` column and the word columns of all cards."""
+    ids = cards["id"].to_pylist()
+    order = card_order(ids)
+    rows = [_row("", {"words": "\n".join(ids[i] for i in order).encode()})]
+    take = pa.array(order, pa.int64())
+    held: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+    for field in CARD_FIELDS:
+        hashes, pairs, lengths = _pairs(cards[field].take(take))
+        pairs, counts = _distinct(pairs)
+        rows.append(_row(field, _blobs(hashes, pairs, np.minimum(counts, _MOST_COUNTED), lengths, len(ids))))
+        held.append((hashes, pairs))
+    hashes = np.unique(np.concatenate([h for h, _ in held]))
+    everywhere = [_renamed(pairs, np.searchsorted(hashes, h), len(ids)) for h, pairs in held]
+    pairs, _ = _distinct(np.concatenate(everywhere))
+    rows.append(_row(ANY_FIELD, _blobs(hashes, pairs, np.zeros(0, np.uint8), np.zeros(len(ids)), len(ids))))
+    return pa.Table.from_pylist(rows, schema=POSTINGS)
+
+
+def _renamed(pairs: np.ndarray[Any, Any], names: np.ndarray[Any, Any], cards: int) -> np.ndarray[Any, Any]:
+    """Pairs of word and card with other numbers for the words."""
+    return names[pairs // cards] * cards + pairs % cards if len(pairs) else pairs
+
+
+def _distinct(pairs: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Pairs in ascending order and how often each stands there; sorts in place."""
+    pairs.sort()
+    first = np.flatnonzero(np.diff(pairs, prepend=-1))
+    return pairs[first], np.diff(first, append=len(pairs))
+
+
+def _pairs(
+    column: pa.ChunkedArray,
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Hashes of a field's words in ascending order; for every word that stands in it code * cards + card; words a card."""
+    split = pc.split_pattern(column.combine_chunks(), " ")
+    places = np.repeat(np.arange(len(column)), pc.list_value_length(split).to_numpy(zero_copy_only=False))
+    words = split.flatten()
+    blank = pc.equal(words, "")
+    if pc.any(blank).as_py():  # an empty field splits into one empty word
+        kept = pc.invert(blank)
+        words, places = words.filter(kept), places[kept.to_numpy(zero_copy_only=False)]
+    lengths = np.bincount(places, minlength=len(column))
+    coded = words.dictionary_encode()
+    named = np.array([word_hash(w) for w in coded.dictionary.to_pylist()], np.uint64)
+    ascending = np.argsort(named)
+    rank = np.empty(len(named), np.int64)
+    rank[ascending] = np.arange(len(named))
+    pairs = rank[coded.indices.to_numpy(zero_copy_only=False)] * len(column) + places
+    return named[ascending], pairs, lengths
+
+
+def _blobs(
+    hashes: np.ndarray[Any, Any],
+    pairs: np.ndarray[Any, Any],
+    counts: np.ndarray[Any, Any],
+    lengths: np.ndarray[Any, Any],
+    cards: int,
+) -> dict[str, bytes]:
+    codes, places = (pairs // cards, pairs % cards) if cards else (pairs, pairs)
+    starts = np.searchsorted(codes, np.arange(len(hashes) + 1))
+    return {
+        "words": hashes.astype(np.uint64).tobytes(),
+        "starts": starts.astype(np.int64).tobytes(),
+        "cards": places.astype(np.int32).tobytes(),
+        "counts": counts.astype(np.uint8).tobytes(),
+        "lengths": lengths.astype(np.float32).tobytes(),
+    }
+
+
+def _row(field: str, blobs: Mapping[str, bytes]) -> dict[str, Any]:
+    return {"field": field, **{name: blobs.get(name, b"") for name in POSTINGS.names if name != "field"}}
+
+
+def read_postings(rows: pa.Table) -> Postings:
+    """Postings from the rows of their table, without copying the blobs."""
+    ids: list[str] = []
+    fields: dict[str, FieldPostings] = {}
+    columns = {name: rows[name] for name in POSTINGS.names}
+    for i, field in enumerate(columns["field"].to_pylist()):
+        if not field:
+            text = columns["words"][i].as_py().decode()
+            ids = text.split("\n") if text else []
+            continue
+        fields[field] = FieldPostings(
+            hashes=_array(columns["words"][i], np.uint64),
+            starts=_array(columns["starts"][i], np.int64),
+            cards=_array(columns["cards"][i], np.int32),
+            counts=_array(columns["counts"][i], np.uint8),
+            lengths=_array(columns["lengths"][i], np.float32),
+        )
+    return Postings(ids, fields)
+
+
+def _array(blob: Any, kind: Any) -> np.ndarray[Any, Any]:
+    return np.frombuffer(blob.as_buffer(), kind)
+
+
+def word_counts(postings: Postings, words: Iterable[str]) -> dict[str, int]:
+    """In how many cards each of some words stands; words that stand in none are left out."""
+    return {w: n for w in dict.fromkeys(words) if (n := postings.any.frequency(w))}
