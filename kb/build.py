@@ -72,8 +72,11 @@ class Duplicate:
 
 @dataclass(slots=True)
 class Report:
-    """What a run did. Counts are of this run but for `known`, commits that were in the ledger before,
-    and `unembedded`, cards of the store without a vector of the tuned model."""
+    """What a run did.
+
+    Counts are of this run but for `known`, commits that were in the ledger before, and `unembedded`, cards of the store
+    without a vector of the tuned model.
+    """
 
     repo: str
     walked: int = 0

@@ -113,7 +113,7 @@ class CardIndex:
             places = places[mask[places]]
         return places[self.there[places]]
 
-    def vector_set(self, encoder: Encoder, ids: Sequence[str], vectors: Vectors) -> VectorSet:
+    def vector_set(self, encoder: Encoder, ids: Sequence[str], vectors: np.ndarray[Any, Any]) -> VectorSet:
         """Vectors in the order of the cards."""
         known = [(self.place[i], row) for row, i in enumerate(ids) if i in self.place]
         result = np.zeros((len(self.ids), encoder.dimensions), np.float32)

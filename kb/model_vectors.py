@@ -115,7 +115,10 @@ def lacking(store: Store, encoder: str) -> list[str]:
 
 
 def embed(
-    store: Store, encoder: Encoder, ids: Sequence[str], progress: Callable[[int, int], None] = lambda done, of: None
+    store: Store,
+    encoder: Encoder,
+    ids: Sequence[str],
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> int:
     """Embed cards with an encoder, replacing what they had; returns how many. Batch by batch, so that a killed run goes on."""
     if not store.has_vectors(encoder.name):

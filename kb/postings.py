@@ -52,7 +52,7 @@ class FieldPostings:
     def frequency(self, word: str) -> int:
         """How many cards hold a word."""
         span = self._span(word)
-        return span.stop - span.start
+        return int(span.stop - span.start)
 
     def holding(self, word: str) -> np.ndarray[Any, np.dtype[np.int32]]:
         """Places of the cards that hold a word."""

@@ -35,8 +35,8 @@ from kb.tables import CARD_FIELDS
 from kb.texts import code_text
 from kb.words import name_ends
 
-_CHUNKS = 80
-_MOST_SEARCHED = 12  # words of a long question that are looked up in the chunks, the rarest ones
+_CHUNKS = 40
+_MOST_SEARCHED = 8  # words of a question that are looked up in the chunks of its hits, the rarest ones
 _CANDIDATES = 120  # cards that are looked at closely
 _EXCERPTS = 2
 _JUDGED = 5  # hits whose words decide whether anything fits
@@ -76,11 +76,10 @@ class Answer:
 
 @dataclass(slots=True)
 class Candidate:
-    """A card looked at closely: its signals by name, and the row of its best chunk, None where none was found."""
+    """A card looked at closely: its signals by name."""
 
     card_id: str
     signals: dict[str, float]
-    chunk: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +208,6 @@ class Searcher:
         vectors = {
             name: self._pool.submit(s.encoder.encode, [question.english]) for name, s in self._vectors.items()
         }
-        chunks = self._pool.submit(self._chunks, words, where)
         scope = index.scope(where)
         features = word_features(index, words, _exact_terms(question), scope)
         features |= card_features(index, question, scope)
@@ -217,9 +215,8 @@ class Searcher:
             features["topic"] = topic_feature(index, question, features["family"], words, scope)
         for name, future in vectors.items():
             features |= vector_features(name, self._vectors[name], future.result()[0], scope)
-        best_chunks = chunks.result()
-        chosen = self._choose(features, scope, {*best_chunks, *(i for i in named if i in index.place)})
-        found = self._candidates(features, scope, chosen, best_chunks, frozenset(named))
+        chosen = self._choose(features, scope, [i for i in named if i in index.place])
+        found = self._candidates(features, scope, chosen, frozenset(named))
         self._look_closely(question, found)
         return Gathered(question, words, tuple(named), tuple(found))
 
@@ -236,22 +233,8 @@ class Searcher:
             found = [i for i in found if i in allowed]
         return found
 
-    def _chunks(self, words: AskedWords, where: Filter) -> dict[str, tuple[float, int]]:
-        """Card -> (score of its best chunk as a share of the best of all, row of that chunk)."""
-        rarest = heapq.nlargest(_MOST_SEARCHED, words.own, key=self.index.postings.any.telling)
-        if not rarest:
-            return {}
-        rows = self._store.search_chunks(" ".join(rarest), _CHUNKS, where.only_repos, ["card_id"])
-        scores = rows["_score"].to_pylist()
-        found: dict[str, tuple[float, int]] = {}
-        for card_id, score, row in zip(
-            rows["card_id"].to_pylist(), scores, rows["_rowid"].to_pylist(), strict=True
-        ):
-            found.setdefault(card_id, (score / scores[0], row))
-        return found
-
-    def _choose(self, features: Mapping[str, Values], scope: Places, also: set[str]) -> Places:
-        """Places in the scope of the best cards by what is known of all, and of those found another way."""
+    def _choose(self, features: Mapping[str, Values], scope: Places, also: Sequence[str]) -> Places:
+        """Places in the scope of the best cards by what is known of all, and of those that were named."""
         weights = self._weights.of(self.signals_of)
         total = np.zeros(len(scope), np.float32)
         for name, values in features.items():
@@ -268,20 +251,17 @@ class Searcher:
         return np.union1d(best, at)
 
     def _candidates(
-        self, features: Mapping[str, Values], scope: Places, chosen: Places, chunks: Mapping[str, tuple[float, int]],
-        named: frozenset[str],
-    ) -> list[Candidate]:  # fmt: skip
-        columns = {name: values[chosen].tolist() for name, values in features.items()}
+        self, features: Mapping[str, Values], scope: Places, chosen: Places, named: frozenset[str]
+    ) -> list[Candidate]:
+        names = list(features)
+        rows = np.stack([features[n][chosen] for n in names], axis=1).tolist() if len(chosen) else []
         found = []
-        for k, place in enumerate(scope[chosen].tolist()):
+        for place, row in zip(scope[chosen].tolist(), rows, strict=True):
             card_id = self.index.ids[place]
-            signals = {name: values[k] for name, values in columns.items()}
-            share, row = chunks.get(card_id, (0.0, None))
-            if row is not None:
-                signals["chunk"] = share
+            signals = dict(zip(names, row, strict=True))
             if card_id in named:
                 signals["reference"] = 1.0
-            found.append(Candidate(card_id, signals, row))
+            found.append(Candidate(card_id, signals))
         return found
 
     def _look_closely(self, question: Question, candidates: Sequence[Candidate]) -> None:
@@ -349,20 +329,33 @@ class Searcher:
         for row in rows:
             cards[row["id"]] = decode_card(row["card"])
             words[row["id"]] = {w for f in CARD_FIELDS for w in row[f].split(" ")}
-        texts = self._store.chunk_texts([r.candidate.chunk for r in ranked if r.candidate.chunk is not None])
+        chunks = self._chunks(question, held)
         anywhere = self.index.postings.any
         worth = {w: anywhere.telling(w) for w in question.words}
         hits = []
         for rank, found in enumerate(ranked, start=1):
             card = cards[found.card_id]
             excerpts = list(card.excerpts)
-            if found.candidate.chunk in texts:
-                path, text = texts[found.candidate.chunk]
+            if found.card_id in chunks:
+                path, text = chunks[found.card_id]
                 window = best_window(text, worth, path)
                 chosen = Excerpt(path=path, hunk=window.hunk, text=window.text)
                 excerpts = [chosen, *(e for e in excerpts if e.path != path)]
             hits.append(Hit(rank, card, found.score, found.why, tuple(excerpts[:_EXCERPTS]), card.anchors))
         return tuple(hits), words
+
+    def _chunks(self, question: Question, card_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """Card -> (path, text) of the piece of its diff that holds most of the question's words."""
+        anywhere = self.index.postings.any
+        known = {w for w in question.words if anywhere.frequency(w)}
+        rarest = heapq.nlargest(_MOST_SEARCHED, known, key=anywhere.telling)
+        if not rarest or not card_ids:
+            return {}
+        rows = self._store.search_chunks(" ".join(rarest), _CHUNKS, card_ids)
+        found: dict[str, tuple[str, str]] = {}
+        for row in rows.select(["card_id", "path", "text"]).to_pylist():
+            found.setdefault(row["card_id"], (row["path"], row["text"]))
+        return found
 
     # deciding ----------------------------------------------------------------------------------------
 

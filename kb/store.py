@@ -25,7 +25,7 @@ from lancedb.query import MatchQuery, MultiMatchQuery
 from kb import indexing
 from kb.filters import Filter, quoted
 from kb.location import StoreError, first_line, lock_for_writing
-from kb.postings import Postings, build_postings, read_postings
+from kb.postings import Postings, build_postings, read_postings, word_counts
 from kb.tables import (
     CARD_FIELDS,
     CHUNK_FIELD,
@@ -372,21 +372,6 @@ class Store:
         """Columns of cards by the `_rowid` that a scan gave, in no order."""
         return self._table("cards").take_row_ids(list(rows)).select(list(columns)).to_arrow()
 
-    def chunk_texts(self, rows: Sequence[int]) -> dict[int, tuple[str, str]]:
-        """(path, text) of chunks by the `_rowid` that a search gave."""
-        if not rows:
-            return {}
-        wanted = list(dict.fromkeys(rows))
-        found = (
-            self._table("chunks")
-            .take_row_ids(wanted)
-            .select(["path", "text"])
-            .with_row_id()
-            .to_arrow()
-            .to_pylist()
-        )
-        return {r["_rowid"]: (r["path"], r["text"]) for r in found}
-
     def chunks_of(self, ids: Sequence[str]) -> pa.Table:
         """`card_id`, `path` and `text` of all chunks of some cards, card by card, each in the order of its diff."""
         names = ", ".join(quoted(i) for i in ids) or "''"
@@ -417,9 +402,16 @@ class Store:
             query = MultiMatchQuery(words, list(fields), boosts=list(fields.values()))
         return self._search("cards", query, limit, where, columns)
 
-    def search_chunks(self, words: str, limit: int, where: Filter | None, columns: list[str]) -> pa.Table:
-        """Full-text search of the chunks: the columns, `_rowid` and `_score`, best first."""
-        return self._search("chunks", MatchQuery(words, CHUNK_FIELD), limit, where, columns, row_id=True)
+    def search_chunks(self, words: str, limit: int, card_ids: Sequence[str]) -> pa.Table:
+        """Full-text search of the chunks of some cards: `card_id`, `path`, `text` and `_score`, best first."""
+        within = "card_id IN (" + ", ".join(quoted(i) for i in card_ids) + ")"
+        search = self._table("chunks").search(MatchQuery(words, CHUNK_FIELD), query_type="fts")
+        return (
+            search.where(within, prefilter=True)
+            .select(["card_id", "path", "text", "_score"])
+            .limit(limit)
+            .to_arrow()
+        )
 
     def _search(
         self,
@@ -448,6 +440,10 @@ class Store:
             table = self._table(name)
             for index in table.list_indices():
                 table.prewarm_index(index.name)
+
+    def word_counts(self, words: Sequence[str]) -> dict[str, int]:
+        """In how many cards each of some words stands; words that stand in none are left out."""
+        return word_counts(self.postings(), words)
 
     def postings(self) -> Postings:
         """The words of all cards, field by field, as they were when the last ingest ended."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ingest.errors import PrloreError
 
@@ -100,14 +101,7 @@ def read_training_set(path: Path) -> TrainingSet:
     return TrainingSet(tuple(documents), tuple(questions))
 
 
-def _rows(path: Path) -> Iterator[dict[str, object]]:
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
     with lzma.open(path, "rt", encoding="utf-8") as lines:
         for line in lines:
             yield json.loads(line)
-
-
-def held_out(ids: Sequence[str]) -> list[bool]:
-    """Which answers are held out: about one in ten, by a hash of the id so that every run agrees."""
-    import zlib
-
-    return [zlib.crc32(i.encode()) % 10 == 0 for i in ids]

@@ -20,7 +20,7 @@ from kb.search import Gathered, Ranked, Searcher
 FIXED = ("reference", "origin")  # what was asked for by name comes first whatever else is learned
 _PENALTY = 1e-3
 _DECISION_PENALTY = 3e-3
-_LIGHT_ABSENT = ("tuned", "tuned share", "reranker")
+_LIGHT_ABSENT = ("tuned", "tuned share")
 _LOSSES = 60  # candidates a question that the loss looks at
 _KEPT = 0.95
 _DECISION = (
@@ -51,7 +51,9 @@ class Seen:
 Say = Callable[[str], None]
 
 
-def gather(searcher: Searcher, examples: Sequence[Example], cards: int, reader: Reranker | None, say: Say) -> list[Seen]:
+def gather(
+    searcher: Searcher, examples: Sequence[Example], cards: int, reader: Reranker | None, say: Say
+) -> list[Seen]:
     """Candidates of all examples, the first `cards` of each read by the reranker."""
     seen = []
     for number, example in enumerate(examples, start=1):
@@ -68,7 +70,9 @@ def gather(searcher: Searcher, examples: Sequence[Example], cards: int, reader: 
     return seen
 
 
-def learn_ranking(seen: Sequence[Seen], old: dict[str, float], without: Sequence[str] = ()) -> dict[str, float]:
+def learn_ranking(
+    seen: Sequence[Seen], old: dict[str, float], without: Sequence[str] = ()
+) -> dict[str, float]:
     """Weights of the signals; those of FIXED stay.
 
     Args:
@@ -79,7 +83,9 @@ def learn_ranking(seen: Sequence[Seen], old: dict[str, float], without: Sequence
     import torch
 
     useful = [s for s in seen if any(r.card_id in s.example.answers for r in s.ranked[:_LOSSES])]
-    names = sorted({n for s in useful for r in s.ranked[:_LOSSES] for n in r.candidate.signals} - {*FIXED, *without})
+    names = sorted(
+        {n for s in useful for r in s.ranked[:_LOSSES] for n in r.candidate.signals} - {*FIXED, *without}
+    )
     column = {n: i for i, n in enumerate(names)}
     values = torch.zeros(len(useful), _LOSSES, len(names))
     absent = torch.full((len(useful), _LOSSES), -1e9)
@@ -98,14 +104,18 @@ def learn_ranking(seen: Sequence[Seen], old: dict[str, float], without: Sequence
     counts = torch.tensor([s.example.weight for s in useful])
     found = _minimise(
         len(names),
-        lambda w: -((target * torch.log_softmax(values @ w + absent, 1)).sum(1) * counts).sum() / counts.sum()
-        + _PENALTY * (w**2).sum(),
+        lambda w: (
+            -((target * torch.log_softmax(values @ w + absent, 1)).sum(1) * counts).sum() / counts.sum()
+            + _PENALTY * (w**2).sum()
+        ),
     )
     learned = {n: round(float(found[i]), 3) for n, i in column.items() if abs(float(found[i])) >= 0.02}
     return {n: old[n] for n in FIXED if n in old} | learned
 
 
-def learn_decision(searcher: Searcher, seen: Sequence[Seen], without: Sequence[str] = ()) -> tuple[dict[str, float], float]:
+def learn_decision(
+    searcher: Searcher, seen: Sequence[Seen], without: Sequence[str] = ()
+) -> tuple[dict[str, float], float]:
     """The logistic rule, and the threshold that keeps 95% of the answerable questions."""
     import torch
 
@@ -122,8 +132,12 @@ def learn_decision(searcher: Searcher, seen: Sequence[Seen], without: Sequence[s
     balance = torch.where(y > 0, 0.5 / y.mean(), 0.5 / (1 - y).mean())
     found = _minimise(
         len(names) + 1,
-        lambda w: (torch.nn.functional.binary_cross_entropy_with_logits(x @ w, y, reduction="none") * balance).mean()
-        + _DECISION_PENALTY * (w[:-1] ** 2).sum(),
+        lambda w: (
+            (
+                torch.nn.functional.binary_cross_entropy_with_logits(x @ w, y, reduction="none") * balance
+            ).mean()
+            + _DECISION_PENALTY * (w[:-1] ** 2).sum()
+        ),
     )
     rule = {n: round(float(found[i]), 3) for i, n in enumerate(names)} | {"bias": round(float(found[-1]), 3)}
     confidence = torch.sigmoid(x @ torch.tensor([rule[n] for n in names] + [rule["bias"]])).numpy()
@@ -159,7 +173,7 @@ def learn(
     nothing = gather(searcher, unanswerable, cards, reader, say)
     both = [*seen, *nothing]
     rule, threshold = learn_decision(searcher, both)
-    light_rule, _ = learn_decision(searcher, both, without=("tuned", "reranker"))
+    light_rule, _ = learn_decision(searcher, both, without=("tuned",))
     return Weights(
         tuned=tuned,
         light=light,
