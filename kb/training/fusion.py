@@ -10,19 +10,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from kb.filters import Filter
 from kb.fusion import Rerank, Weights
 from kb.reranker import Reranker
 from kb.search import Gathered, Ranked, Searcher
 
-FIXED = ("reference", "origin")  # what was asked for by name comes first whatever else is learned
+# What was asked for by name comes first whatever else is learned; flags and variables are too rare in the questions to be.
+FIXED = ("reference", "origin", "introduces name", "changes name", "introduces symbol", "adds path")
 _PENALTY = 1e-3
 _DECISION_PENALTY = 3e-3
 _LIGHT_ABSENT = ("tuned", "tuned share")
 _LOSSES = 60  # candidates a question that the loss looks at
-_KEPT = 0.95
 _DECISION = (
     "coverage", "coverage of the first", "unknown words", "cosine", "tuned", "reranker", "exact",
 )  # fmt: skip
@@ -88,7 +86,7 @@ def learn_ranking(
     )
     column = {n: i for i, n in enumerate(names)}
     values = torch.zeros(len(useful), _LOSSES, len(names))
-    absent = torch.full((len(useful), _LOSSES), -1e9)
+    offset = torch.full((len(useful), _LOSSES), -1e9)
     target = torch.zeros(len(useful), _LOSSES)
     for i, s in enumerate(useful):
         rows = [r for r in s.ranked if r.card_id not in s.example.ignored][:_LOSSES]
@@ -96,8 +94,8 @@ def learn_ranking(
         if not right:
             continue
         target[i, right] = 1 / len(right)
-        absent[i, : len(rows)] = 0
         for k, r in enumerate(rows):
+            offset[i, k] = sum(old.get(n, 0.0) * r.candidate.signals.get(n, 0.0) for n in FIXED)
             for name, value in r.candidate.signals.items():
                 if name in column:
                     values[i, k, column[name]] = value
@@ -105,7 +103,7 @@ def learn_ranking(
     found = _minimise(
         len(names),
         lambda w: (
-            -((target * torch.log_softmax(values @ w + absent, 1)).sum(1) * counts).sum() / counts.sum()
+            -((target * torch.log_softmax(values @ w + offset, 1)).sum(1) * counts).sum() / counts.sum()
             + _PENALTY * (w**2).sum()
         ),
     )
@@ -115,7 +113,7 @@ def learn_ranking(
 
 def learn_decision(
     searcher: Searcher, seen: Sequence[Seen], without: Sequence[str] = ()
-) -> tuple[dict[str, float], float]:
+) -> dict[str, float]:
     """The logistic rule, and the threshold that keeps 95% of the answerable questions."""
     import torch
 
@@ -139,10 +137,7 @@ def learn_decision(
             + _DECISION_PENALTY * (w[:-1] ** 2).sum()
         ),
     )
-    rule = {n: round(float(found[i]), 3) for i, n in enumerate(names)} | {"bias": round(float(found[-1]), 3)}
-    confidence = torch.sigmoid(x @ torch.tensor([rule[n] for n in names] + [rule["bias"]])).numpy()
-    kept = np.sort(confidence[y.numpy() > 0])[::-1]
-    return rule, round(float(kept[int(np.ceil(_KEPT * len(kept))) - 1]), 3)
+    return {n: round(float(found[i]), 3) for i, n in enumerate(names)} | {"bias": round(float(found[-1]), 3)}
 
 
 def _minimise(size: int, loss: Callable[[Any], Any]) -> Any:
@@ -172,12 +167,12 @@ def learn(
     light = learn_ranking(seen, old.light, without=_LIGHT_ABSENT)
     nothing = gather(searcher, unanswerable, cards, reader, say)
     both = [*seen, *nothing]
-    rule, threshold = learn_decision(searcher, both)
-    light_rule, _ = learn_decision(searcher, both, without=("tuned",))
+    rule = learn_decision(searcher, both)
+    light_rule = learn_decision(searcher, both, without=("tuned",))
     return Weights(
         tuned=tuned,
         light=light,
         rerank=Rerank(cards),
         answer={"tuned": rule, "light": light_rule},
-        threshold=threshold,
+        threshold=old.threshold,
     )
