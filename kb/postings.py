@@ -208,7 +208,19 @@ def read_postings(rows: pa.Table) -> Postings:
             counts=_array(columns["counts"][i], np.uint8),
             lengths=_array(columns["lengths"][i], np.float32),
         )
+    for field in (*CARD_FIELDS, ANY_FIELD):  # a store that no ingest has finished yet
+        fields.setdefault(field, _nothing())
     return Postings(ids, fields)
+
+
+def _nothing() -> FieldPostings:
+    return FieldPostings(
+        np.zeros(0, np.uint64),
+        np.zeros(1, np.int64),
+        np.zeros(0, np.int32),
+        np.zeros(0, np.uint8),
+        np.zeros(0, np.float32),
+    )
 
 
 def _array(blob: Any, kind: Any) -> np.ndarray[Any, Any]:

@@ -432,7 +432,7 @@ class Store:
         """Ids and unit vectors (n, dimensions) of all cards by one encoder."""
         rows = self._scan(self.vector_table(encoder), None, ["id", "vector"])
         flat = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-        return rows["id"].to_pylist(), flat.reshape(rows.num_rows, -1)
+        return rows["id"].to_pylist(), flat.reshape(rows.num_rows, rows.schema.field("vector").type.list_size)
 
     def prewarm(self) -> None:
         """Read all search indexes into memory."""

@@ -162,7 +162,7 @@ def test_words_find_a_change(ours, text, number):
         ("HiRadixCache", "introduces symbol"),
         ("--prefill-attention-backend", "introduces name"),
         ("Ernie4.5", "family"),
-        ("remove the old sampler", "title"),
+        ("remove the old sampler", "title share"),
     ],
 )
 def test_a_hit_says_why_it_was_found(ours, text, signal):

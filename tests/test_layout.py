@@ -170,6 +170,7 @@ def test_the_wheel_holds_the_packages_and_the_data():
     }
     assert set(project["project"]["optional-dependencies"]) == {
         "neural",
+        "train",
         "plots",
         "ncu",
         "sglang",

@@ -19,12 +19,16 @@ def documents_of(store: Store) -> list[Document]:
     rows = store.scan("cards", ["id", "title", "path_text", "symbol_text", "diff_words"]).to_pylist()
     rows.sort(key=lambda r: (r["id"].rpartition("#")[0], int(r["id"].rpartition("#")[2])))
     return [
-        Document(r["id"], r["title"], code_text(r["path_text"], r["symbol_text"], r["diff_words"])) for r in rows
+        Document(r["id"], r["title"], code_text(r["path_text"], r["symbol_text"], r["diff_words"]))
+        for r in rows
     ]
 
 
 def asked_of(
-    searcher: Searcher, written: Sequence[WrittenQuestion], held: set[str], progress: Callable[[int, int], None]
+    searcher: Searcher,
+    written: Sequence[WrittenQuestion],
+    held: set[str],
+    progress: Callable[[int, int], None],
 ) -> list[AskedQuestion]:
     """The questions whose cards the store holds, each with the best of the fused ranking but its answer.
 

@@ -17,6 +17,7 @@ from kb.search import Gathered, Ranked, Searcher
 
 # What was asked for by name comes first whatever else is learned; flags and variables are too rare in the questions to be.
 FIXED = ("reference", "origin", "introduces name", "changes name", "introduces symbol", "adds path")
+_EITHER_WAY = ("side kind", "size", "age")  # all other signals may only help
 _PENALTY = 1e-3
 _DECISION_PENALTY = 3e-3
 _LIGHT_ABSENT = ("tuned", "tuned share")
@@ -78,6 +79,16 @@ def learn_ranking(
         old: the weights so far, for the fixed ones.
         without: signals that must not be used.
     """
+    without = [*without]
+    while True:
+        learned = _fit(seen, old, without)
+        against = [n for n, w in learned.items() if w < 0 and n not in _EITHER_WAY]
+        if not against:
+            return {n: old[n] for n in FIXED if n in old} | learned
+        without += against
+
+
+def _fit(seen: Sequence[Seen], old: dict[str, float], without: Sequence[str]) -> dict[str, float]:
     import torch
 
     useful = [s for s in seen if any(r.card_id in s.example.answers for r in s.ranked[:_LOSSES])]
@@ -107,13 +118,10 @@ def learn_ranking(
             + _PENALTY * (w**2).sum()
         ),
     )
-    learned = {n: round(float(found[i]), 3) for n, i in column.items() if abs(float(found[i])) >= 0.02}
-    return {n: old[n] for n in FIXED if n in old} | learned
+    return {n: round(float(found[i]), 3) for n, i in column.items() if abs(float(found[i])) >= 0.02}
 
 
-def learn_decision(
-    searcher: Searcher, seen: Sequence[Seen], without: Sequence[str] = ()
-) -> dict[str, float]:
+def learn_decision(searcher: Searcher, seen: Sequence[Seen], without: Sequence[str] = ()) -> dict[str, float]:
     """The logistic rule, and the threshold that keeps 95% of the answerable questions."""
     import torch
 
