@@ -230,7 +230,7 @@ def test_chunks_hold_the_diffs(clean):
 
 def test_vectors_and_counted_words_cover_the_cards(clean):
     store = Store.open(str(clean[0]))
-    ids, vectors = store.vectors()
+    ids, vectors = store.vectors("static")
     assert sorted(ids) == sorted(store.scan("cards", ["id"])["id"].to_pylist())
     lengths = np.linalg.norm(vectors.astype(np.float32), axis=1)
     assert np.all((np.abs(lengths - 1) < 0.01) | (lengths == 0))
