@@ -20,6 +20,16 @@ class Piece:
     hunk: Hunk
     text: str
 
+    @property
+    def title(self) -> str:
+        """What stands above it, behind its id."""
+        return f"{self.path} {self.hunk.header} {self.hunk.section}"
+
+    @property
+    def size(self) -> int:
+        """Characters of it in the prompt."""
+        return len(self.text) + len(self.title) + 8
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -30,9 +40,7 @@ class Part:
     @property
     def text(self) -> str:
         """The part as the model sees it."""
-        return "\n".join(
-            f"{name} {p.path} {p.hunk.header} {p.hunk.section}\n{p.text}" for name, p in self.pieces.items()
-        )
+        return "\n".join(f"{name} {p.title}\n{p.text}" for name, p in self.pieces.items())
 
 
 def parts_of(card: Card, diff: Diff, limit: int) -> list[Part]:
@@ -56,17 +64,17 @@ def parts_of(card: Card, diff: Diff, limit: int) -> list[Part]:
         found = [
             p for hunk in file.hunks for p in _pieces(file.path, hunk, starts.get(file.path, set()), limit)
         ]
-        whole = sum(len(p.text) for p in found)
+        whole = sum(p.size for p in found)
         if pieces and size + whole > limit and whole <= limit:  # a file that fits stays in one part
             parts.append(Part(pieces))
             pieces, size = {}, 0
         for piece in found:
-            if pieces and size + len(piece.text) > limit:
+            if pieces and size + piece.size > limit:
                 parts.append(Part(pieces))
                 pieces, size = {}, 0
             count += 1
             pieces[f"H{count}"] = piece
-            size += len(piece.text)
+            size += piece.size
     return [*parts, Part(pieces)] if pieces else parts
 
 
