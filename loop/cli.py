@@ -14,6 +14,7 @@ import click
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "ingest": ("kb.commands.ingest", "ingest", "Read pull requests into the knowledge base."),
     "query": ("kb.commands.query", "query", "Find the pull requests that bear on a question."),
+    "evidence": ("kb.commands.evidence", "evidence", "Find the changes that bear on a bottleneck."),
     "show": ("kb.commands.show", "show", "Show one dossier card."),
     "card": ("kb.commands.card", "card", "Review, edit, export and import dossier cards."),
     "gate": ("kb.commands.gate", "gate", "Check cards against the review gate."),
@@ -38,6 +39,8 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "ncu": ("analysis.commands.ncu", "ncu", "Digest Nsight Compute counters into one next edit."),
     "bench": ("analysis.commands.bench", "bench", "Compare serving benchmarks of any client."),
+    "embed": ("kb.commands.embed", "embed", "Give the cards vectors of a model."),
+    "train": ("kb.commands.train", "train", "Make the models and weights in data/ anew."),
     "starter": ("kb.commands.starter", "starter", "Keep the embedded cards in data/cards true."),
 }
 

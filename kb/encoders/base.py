@@ -35,14 +35,22 @@ class Encoder(Protocol):
         ...
 
 
-def load_encoder(name: str) -> Encoder | None:
+def load_encoder(name: str, device: str | None = None) -> Encoder | None:
     """The encoder of a name: `static`, `mini`, `none` (None: words only), or any sentence-transformers model or folder.
+
+    Args:
+        name: the name.
+        device: where a sentence-transformers model runs, its own choice by default; the others run on the CPU.
 
     Raises:
         EncoderError: it needs an extra that is not installed, or there is no such model.
     """
     if name == NO_ENCODER:
         return None
+    if device not in (None, "cpu") and name in (DEFAULT_ENCODER, "mini"):
+        raise EncoderError(
+            f"--encoder {name} runs on the CPU: leave --device out, or name the folder of a trained model"
+        )
     if name == DEFAULT_ENCODER:
         from kb.encoders.static import load_static
 
@@ -53,4 +61,4 @@ def load_encoder(name: str) -> Encoder | None:
         return load_mini()
     from kb.encoders.transformer import load_transformer
 
-    return load_transformer(name)
+    return load_transformer(name, device)

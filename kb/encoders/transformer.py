@@ -23,12 +23,15 @@ class TransformerEncoder:
     def encode(self, texts: Sequence[str]) -> Vectors:
         """Unit vectors of texts, shape (len(texts), dimensions)."""
         found = self._model.encode(
-            list(texts), batch_size=64, normalize_embeddings=True, show_progress_bar=False
+            list(texts),
+            batch_size=256 if self._model.device.type == "cuda" else 64,
+            normalize_embeddings=True,
+            show_progress_bar=False,
         )
         return np.asarray(found, dtype=np.float32)
 
 
-def load_transformer(name: str) -> TransformerEncoder:
+def load_transformer(name: str, device: str | None = None) -> TransformerEncoder:
     """Load a model by name or folder.
 
     Raises:
@@ -41,7 +44,7 @@ def load_transformer(name: str) -> TransformerEncoder:
             f"--encoder {name} needs sentence-transformers: pip install 'prlore[neural]'"
         ) from exc
     try:
-        return TransformerEncoder(name, SentenceTransformer(name))
+        return TransformerEncoder(name, SentenceTransformer(name, device=device))
     except Exception as exc:  # the library raises what its loaders raise: OSError, ValueError, HTTP errors
         said = (str(exc).strip().splitlines() or [type(exc).__name__])[0]
         raise EncoderError(f"can't load the model {name!r}: {said[:200]}") from exc

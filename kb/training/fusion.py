@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kb.evaluate import JudgedQuery, full_id
 from kb.filters import Filter
 from kb.fusion import Rerank, Weights
+from kb.references import repository_of
 from kb.reranker import Reranker
 from kb.search import Gathered, Ranked, Searcher
 
@@ -45,6 +47,21 @@ class Seen:
     example: Example
     found: Gathered
     ranked: list[Ranked]
+
+
+_JUDGED_WEIGHT = 3.0
+
+
+def judged_example(query: JudgedQuery) -> Example:
+    """A judged question as an example that counts three times as much as a written one."""
+    repo = query.filters.get("repo", "")
+    return Example(
+        query.query,
+        (repository_of(repo) or repo) if repo else "",
+        frozenset(full_id(i) for i in query.relevant),
+        frozenset(full_id(i) for i in query.ignore),
+        _JUDGED_WEIGHT,
+    )
 
 
 Say = Callable[[str], None]
