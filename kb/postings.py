@@ -8,7 +8,7 @@ ingest and read whole: about 2 kB a card. Words are held as 64-bit hashes, since
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,7 @@ ANY_FIELD = "any"
 _K1 = 1.2
 _B = 0.75
 _MOST_COUNTED = 255
+_SLICE = 2048  # cards whose words are split at a time: bounds memory
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
 
@@ -117,56 +118,68 @@ def card_order(ids: Sequence[str]) -> list[int]:
     return sorted(range(len(ids)), key=key)
 
 
-def build_postings(cards: pa.Table) -> pa.Table:
-    """Rows of the postings table from the `id` column and the word columns of all cards."""
-    ids = cards["id"].to_pylist()
+def build_postings(ids: Sequence[str], column: Callable[[str], pa.ChunkedArray]) -> pa.Table:
+    """Rows of the postings table.
+
+    Args:
+        ids: all cards.
+        column: gives the words of a field, a text a card in the order of `ids`; asked for one field at a time, so that
+            memory holds one.
+    """
     order = card_order(ids)
     rows = [_row("", {"words": "\n".join(ids[i] for i in order).encode()})]
     take = pa.array(order, pa.int64())
-    held: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+    known: list[np.ndarray[Any, Any]] = []
+    pairs_of: list[np.ndarray[Any, Any]] = []
     for field in CARD_FIELDS:
-        hashes, pairs, lengths = _pairs(cards[field].take(take))
-        pairs, counts = _distinct(pairs)
-        rows.append(_row(field, _blobs(hashes, pairs, np.minimum(counts, _MOST_COUNTED), lengths, len(ids))))
-        held.append((hashes, pairs))
-    hashes = np.unique(np.concatenate([h for h, _ in held]))
-    everywhere = [_renamed(pairs, np.searchsorted(hashes, h), len(ids)) for h, pairs in held]
-    pairs, _ = _distinct(np.concatenate(everywhere))
-    rows.append(_row(ANY_FIELD, _blobs(hashes, pairs, np.zeros(0, np.uint8), np.zeros(len(ids)), len(ids))))
+        hashes, pairs, counts, lengths = _pairs(column(field).take(take))
+        rows.append(_row(field, _blobs(hashes, pairs, counts, lengths, len(ids))))
+        known.append(hashes)
+        pairs_of.append(pairs)
+    hashes = np.unique(np.concatenate(known))
+    everywhere = np.zeros(0, np.int64)
+    for mine in known:
+        pairs = pairs_of.pop(0)
+        if len(pairs):
+            names = np.searchsorted(hashes, mine)
+            everywhere = np.union1d(everywhere, names[pairs // len(ids)] * len(ids) + pairs % len(ids))
+    nothing = np.zeros(0, np.uint8)
+    rows.append(_row(ANY_FIELD, _blobs(hashes, everywhere, nothing, np.zeros(len(ids)), len(ids))))
     return pa.Table.from_pylist(rows, schema=POSTINGS)
-
-
-def _renamed(pairs: np.ndarray[Any, Any], names: np.ndarray[Any, Any], cards: int) -> np.ndarray[Any, Any]:
-    """Pairs of word and card with other numbers for the words."""
-    return names[pairs // cards] * cards + pairs % cards if len(pairs) else pairs
-
-
-def _distinct(pairs: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Pairs in ascending order and how often each stands there; sorts in place."""
-    pairs.sort()
-    first = np.flatnonzero(np.diff(pairs, prepend=-1))
-    return pairs[first], np.diff(first, append=len(pairs))
 
 
 def _pairs(
     column: pa.ChunkedArray,
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Hashes of a field's words in ascending order; for every word that stands in it code * cards + card; words a card."""
-    split = pc.split_pattern(column.combine_chunks(), " ")
-    places = np.repeat(np.arange(len(column)), pc.list_value_length(split).to_numpy(zero_copy_only=False))
-    words = split.flatten()
-    blank = pc.equal(words, "")
-    if pc.any(blank).as_py():  # an empty field splits into one empty word
-        kept = pc.invert(blank)
-        words, places = words.filter(kept), places[kept.to_numpy(zero_copy_only=False)]
-    lengths = np.bincount(places, minlength=len(column))
-    coded = words.dictionary_encode()
-    named = np.array([word_hash(w) for w in coded.dictionary.to_pylist()], np.uint64)
-    ascending = np.argsort(named)
-    rank = np.empty(len(named), np.int64)
-    rank[ascending] = np.arange(len(named))
-    pairs = rank[coded.indices.to_numpy(zero_copy_only=False)] * len(column) + places
-    return named[ascending], pairs, lengths
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Hashes of a field's words in ascending order; code * cards + card of each word in each card, ascending, how often; words a card."""
+    cards = len(column)
+    codes: dict[str, int] = {}
+    pairs, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.uint8)]
+    lengths = np.zeros(cards, np.int64)
+    for start in range(0, cards, _SLICE):
+        split = pc.split_pattern(column.slice(start, _SLICE).combine_chunks(), " ")
+        many = pc.list_value_length(split).to_numpy(zero_copy_only=False)
+        places = np.repeat(np.arange(start, start + len(split), dtype=np.int64), many)
+        coded = split.flatten().dictionary_encode()
+        names = [codes.setdefault(w, len(codes)) if w else -1 for w in coded.dictionary.to_pylist()]
+        local = np.array(names, np.int64)[coded.indices.to_numpy(zero_copy_only=False)]
+        kept = local >= 0  # an empty field splits into one empty word
+        local, places = local[kept], places[kept]
+        lengths += np.bincount(places, minlength=cards)
+        found = local * cards + places
+        found.sort()
+        first = np.flatnonzero(np.diff(found, prepend=-1))
+        pairs.append(found[first])
+        counts.append(np.minimum(np.diff(first, append=len(found)), _MOST_COUNTED).astype(np.uint8))
+    hashes = np.array([word_hash(w) for w in codes], np.uint64)
+    ascending = np.argsort(hashes)
+    rank = np.empty(len(hashes), np.int64)
+    rank[ascending] = np.arange(len(hashes))
+    whole = np.concatenate(pairs)
+    if cards:
+        whole = rank[whole // cards] * cards + whole % cards if len(whole) else whole
+    order = np.argsort(whole)
+    return hashes[ascending], whole[order], np.concatenate(counts)[order], lengths
 
 
 def _blobs(

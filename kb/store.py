@@ -27,7 +27,6 @@ from kb.filters import Filter, quoted
 from kb.location import StoreError, first_line, lock_for_writing
 from kb.postings import Postings, build_postings, read_postings, word_counts
 from kb.tables import (
-    CARD_FIELDS,
     CHUNK_FIELD,
     ROW_TABLES,
     SCHEMAS,
@@ -314,7 +313,8 @@ class Store:
         return not self.count("cards") or self.meta().get("finished") == self._state()
 
     def _index_words(self) -> None:
-        data = build_postings(self._scan("cards", None, ["id", *CARD_FIELDS]))
+        ids = self._scan("cards", None, ["id"])["id"].to_pylist()
+        data = build_postings(ids, lambda field: self._scan("cards", None, [field])[field])
         self._database.create_table("postings", data=data, mode="overwrite")
         self._open.pop("postings", None)
 

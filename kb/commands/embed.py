@@ -47,7 +47,11 @@ def embed(encoder: str, device: str | None, everything: bool, kb: str | None) ->
             from tqdm import tqdm
 
             with tqdm(total=len(wanted), unit=" cards", file=sys.stderr) as bar:
-                embed_cards(store, model, wanted, lambda done, of: bar.update(done - bar.n) and None)
+
+                def advance(done: int, of: int) -> None:
+                    bar.update(done - bar.n)
+
+                embed_cards(store, model, wanted, advance)
         else:
             embed_cards(store, model, wanted)
         seconds = time.perf_counter() - started
