@@ -383,7 +383,7 @@ def test_a_folder_without_dossiers_is_one_line(tmp_path):
         read_dossiers(tmp_path / "nothing", load_families())
 
 
-@settings(max_examples=60)
+@settings(max_examples=25)
 @given(st.text(max_size=300))
 def test_any_text_is_a_dossier_or_none(tmp_path_factory, text):
     folder = tmp_path_factory.mktemp("any")
