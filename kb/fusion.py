@@ -71,6 +71,11 @@ def logistic(signals: Mapping[str, float], rule: Mapping[str, float]) -> float:
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, logit))))
 
 
+def score(signals: Mapping[str, float], weights: Mapping[str, float]) -> float:
+    """The mixed score alone."""
+    return sum(weights[name] * value for name, value in signals.items() if name in weights)
+
+
 def mix(signals: Mapping[str, float], weights: Mapping[str, float]) -> tuple[float, tuple[Contribution, ...]]:
     """The mixed score and each signal's part in it, largest first."""
     parts = [

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ ANY_FIELD = "any"
 _K1 = 1.2
 _B = 0.75
 _MOST_COUNTED = 255
+_MOST_REMEMBERED = 20_000
 _SLICE = 2048  # cards whose words are split at a time: bounds memory
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -42,6 +43,7 @@ class FieldPostings:
         cards: (postings,) int32, places of cards, ascending within a word.
         counts: (postings,) uint8, how often the word stands there; empty where only document frequency counts.
         lengths: (cards,) float32, words of the field of each card.
+        spans: where words were found before; a question asks for the same ones again and again.
     """
 
     hashes: np.ndarray[Any, np.dtype[np.uint64]]
@@ -49,6 +51,7 @@ class FieldPostings:
     cards: np.ndarray[Any, np.dtype[np.int32]]
     counts: np.ndarray[Any, np.dtype[np.uint8]]
     lengths: Floats
+    spans: dict[str, slice] = field(default_factory=dict, compare=False, repr=False)
 
     def frequency(self, word: str) -> int:
         """How many cards hold a word."""
@@ -58,6 +61,12 @@ class FieldPostings:
     def holding(self, word: str) -> np.ndarray[Any, np.dtype[np.int32]]:
         """Places of the cards that hold a word."""
         return self.cards[self._span(word)]
+
+    def holds(self, word: str, card: int) -> bool:
+        """Whether a card, named by its place, holds a word."""
+        held = self.holding(word)
+        at = int(np.searchsorted(held, card))
+        return at < len(held) and int(held[at]) == card
 
     def telling(self, word: str) -> float:
         """Inverse document frequency of a word, as BM25 has it."""
@@ -88,6 +97,14 @@ class FieldPostings:
         return found
 
     def _span(self, word: str) -> slice:
+        known = self.spans.get(word)
+        if known is None:
+            if len(self.spans) >= _MOST_REMEMBERED:
+                self.spans.clear()
+            known = self.spans[word] = self._find(word)
+        return known
+
+    def _find(self, word: str) -> slice:
         wanted = np.uint64(word_hash(word))
         at = int(np.searchsorted(self.hashes, wanted))
         if at == len(self.hashes) or self.hashes[at] != wanted:
@@ -131,9 +148,9 @@ def build_postings(ids: Sequence[str], column: Callable[[str], pa.ChunkedArray])
     take = pa.array(order, pa.int64())
     known: list[np.ndarray[Any, Any]] = []
     pairs_of: list[np.ndarray[Any, Any]] = []
-    for field in CARD_FIELDS:
-        hashes, pairs, counts, lengths = _pairs(column(field).take(take))
-        rows.append(_row(field, _blobs(hashes, pairs, counts, lengths, len(ids))))
+    for name in CARD_FIELDS:
+        hashes, pairs, counts, lengths = _pairs(column(name).take(take))
+        rows.append(_row(name, _blobs(hashes, pairs, counts, lengths, len(ids))))
         known.append(hashes)
         pairs_of.append(pairs)
     hashes = np.unique(np.concatenate(known))
@@ -200,8 +217,8 @@ def _blobs(
     }
 
 
-def _row(field: str, blobs: Mapping[str, bytes]) -> dict[str, Any]:
-    return {"field": field, **{name: blobs.get(name, b"") for name in POSTINGS.names if name != "field"}}
+def _row(name: str, blobs: Mapping[str, bytes]) -> dict[str, Any]:
+    return {"field": name, **{n: blobs.get(n, b"") for n in POSTINGS.names if n != "field"}}
 
 
 def read_postings(rows: pa.Table) -> Postings:
@@ -209,20 +226,20 @@ def read_postings(rows: pa.Table) -> Postings:
     ids: list[str] = []
     fields: dict[str, FieldPostings] = {}
     columns = {name: rows[name] for name in POSTINGS.names}
-    for i, field in enumerate(columns["field"].to_pylist()):
-        if not field:
+    for i, name in enumerate(columns["field"].to_pylist()):
+        if not name:
             text = columns["words"][i].as_py().decode()
             ids = text.split("\n") if text else []
             continue
-        fields[field] = FieldPostings(
+        fields[name] = FieldPostings(
             hashes=_array(columns["words"][i], np.uint64),
             starts=_array(columns["starts"][i], np.int64),
             cards=_array(columns["cards"][i], np.int32),
             counts=_array(columns["counts"][i], np.uint8),
             lengths=_array(columns["lengths"][i], np.float32),
         )
-    for field in (*CARD_FIELDS, ANY_FIELD):  # a store that no ingest has finished yet
-        fields.setdefault(field, _nothing())
+    for name in (*CARD_FIELDS, ANY_FIELD):  # a store that no ingest has finished yet
+        fields.setdefault(name, _nothing())
     return Postings(ids, fields)
 
 

@@ -27,17 +27,17 @@ from kb.features import (
     word_features,
 )
 from kb.filters import Filter
-from kb.fusion import Contribution, Weights, load_weights, logistic, mix
+from kb.fusion import Contribution, Weights, load_weights, logistic, mix, score
 from kb.question import Question, parse_question, wanted_names, wanted_paths
 from kb.reranker import Reranker, load_reranker
 from kb.store import Store
-from kb.tables import CARD_FIELDS
 from kb.texts import code_text
 from kb.words import name_ends
 
 _CHUNKS = 40
 _MOST_SEARCHED = 8  # words of a question that are looked up in the chunks of its hits, the rarest ones
-_CANDIDATES = 120  # cards that are looked at closely
+_CANDIDATES = 120  # cards that are ranked by everything that is known of them
+_LOOKED_AT = 60  # of those, cards whose own names are compared with the question's
 _EXCERPTS = 2
 _JUDGED = 5  # hits whose words decide whether anything fits
 _ORIGIN = ("adds path", "introduces symbol", "introduces name")
@@ -182,8 +182,8 @@ class Searcher:
         found = self.gather(text, where)
         question = found.question
         ranked = self.rank(found, limit)
-        hits, held = self._hits(question, ranked)
-        answered, confidence = self._judge(found, ranked, held)
+        hits = self._hits(question, ranked)
+        answered, confidence = self._judge(found, ranked)
         missing = tuple(
             f"{r.repo}#{r.number}"
             for r in question.references
@@ -268,7 +268,9 @@ class Searcher:
         """Signals that need a card's own names."""
         if not (question.paths or question.names or question.exact):
             return
-        by_id = {c.card_id: c for c in candidates}
+        weights = self._weights.of(self.signals_of)
+        best = heapq.nlargest(_LOOKED_AT, candidates, key=lambda c: score(c.signals, weights))
+        by_id = {c.card_id: c for c in best}
         columns = ["id", "path_text", "symbol_text"]
         for row in self._store.cards_at(self.index.stored_at(by_id), columns).to_pylist():
             _exact_signals(question, row, by_id[row["id"]].signals)
@@ -280,8 +282,7 @@ class Searcher:
     def rank(self, found: Gathered, limit: int) -> list[Ranked]:
         """The best candidates, best first; the reranker reads the first of them."""
         weights = self._weights.of(self.signals_of)
-        ranked = [Ranked(c, *mix(c.signals, weights)) for c in found.candidates]
-        ranked.sort(key=self._order)
+        ranked = self._scored(found.candidates, weights)
         reader = self._models[1] if self._rerank and not found.question.only_names else None
         rule = self._weights.rerank
         if reader is not None and len(ranked) > 1 and rule.cards and found.words.own:
@@ -289,9 +290,14 @@ class Searcher:
             least = min(r.candidate.signals["reranker"] for r in ranked[: rule.cards])
             for r in ranked[rule.cards :]:
                 r.candidate.signals["reranker"] = least
-            ranked = [Ranked(r.candidate, *mix(r.candidate.signals, weights)) for r in ranked]
-            ranked.sort(key=self._order)
-        return ranked[:limit]
+            ranked = self._scored([r.candidate for r in ranked], weights)
+        return [Ranked(r.candidate, *mix(r.candidate.signals, weights)) for r in ranked[:limit]]
+
+    def _scored(self, candidates: Sequence[Candidate], weights: Mapping[str, float]) -> list[Ranked]:
+        """Candidates by their score, which signal gave what left aside."""
+        ranked = [Ranked(c, score(c.signals, weights), ()) for c in candidates]
+        ranked.sort(key=self._order)
+        return ranked
 
     def read(self, reader: Reranker, question: Question, ranked: Sequence[Ranked]) -> None:
         """Let the cross-encoder score some candidates."""
@@ -301,8 +307,8 @@ class Searcher:
         texts = [
             f"{r['title']} . {code_text(r['path_text'], r['symbol_text'], r['diff_words'])}" for r in rows
         ]
-        for row, score in zip(rows, reader.scores(question.english, texts), strict=True):
-            by_id[row["id"]].signals["reranker"] = float(score)
+        for row, logit in zip(rows, reader.scores(question.english, texts), strict=True):
+            by_id[row["id"]].signals["reranker"] = float(logit)
 
     def _order(self, ranked: Ranked) -> tuple[float, str, str]:
         merged = (
@@ -312,14 +318,11 @@ class Searcher:
         )
         return -ranked.score, merged, ranked.card_id
 
-    def _hits(
-        self, question: Question, ranked: Sequence[Ranked]
-    ) -> tuple[tuple[Hit, ...], dict[str, set[str]]]:
-        """The hits, and all words of each card among the first few."""
+    def _hits(self, question: Question, ranked: Sequence[Ranked]) -> tuple[Hit, ...]:
+        """The hits with their cards, each with the lines that fit the question best."""
         cards: dict[str, Card] = {}
-        words: dict[str, set[str]] = {}
         ids = [r.card_id for r in ranked]
-        columns = ["id", "card", *CARD_FIELDS]
+        columns = ["id", "card"]
         held = [i for i in ids if i in self.index.place]
         rows = self._store.cards_at(self.index.stored_at(held), columns).to_pylist() if held else []
         if len(held) < len(ids):  # named, but written after the last ingest was finished
@@ -328,7 +331,6 @@ class Searcher:
             ).to_pylist()
         for row in rows:
             cards[row["id"]] = decode_card(row["card"])
-            words[row["id"]] = {w for f in CARD_FIELDS for w in row[f].split(" ")}
         chunks = self._chunks(question, held)
         anywhere = self.index.postings.any
         worth = {w: anywhere.telling(w) for w in question.words}
@@ -342,7 +344,7 @@ class Searcher:
                 chosen = Excerpt(path=path, hunk=window.hunk, text=window.text)
                 excerpts = [chosen, *(e for e in excerpts if e.path != path)]
             hits.append(Hit(rank, card, found.score, found.why, tuple(excerpts[:_EXCERPTS]), card.anchors))
-        return tuple(hits), words
+        return tuple(hits)
 
     def _chunks(self, question: Question, card_ids: Sequence[str]) -> dict[str, tuple[str, str]]:
         """Card -> (path, text) of the piece of its diff that holds most of the question's words."""
@@ -359,9 +361,7 @@ class Searcher:
 
     # deciding ----------------------------------------------------------------------------------------
 
-    def _judge(
-        self, found: Gathered, ranked: Sequence[Ranked], held: Mapping[str, set[str]]
-    ) -> tuple[bool, float]:
+    def _judge(self, found: Gathered, ranked: Sequence[Ranked]) -> tuple[bool, float]:
         """Whether the best hits fit: a logistic rule over what of the question they hold."""
         question = found.question
         if question.references and found.named:
@@ -369,17 +369,16 @@ class Searcher:
         if not ranked or question.only_references:
             return False, 0.0
         rule = self._weights.answer[self.signals_of]
-        confidence = logistic(self.answer_signals(found, ranked, held), rule)
+        confidence = logistic(self.answer_signals(found, ranked), rule)
         return confidence >= self._weights.threshold, confidence
 
-    def answer_signals(
-        self, found: Gathered, ranked: Sequence[Ranked], held: Mapping[str, set[str]]
-    ) -> dict[str, float]:
+    def answer_signals(self, found: Gathered, ranked: Sequence[Ranked]) -> dict[str, float]:
         """What the decision rests on: see the README's section on confidence."""
         anywhere = self.index.postings.any
         worth = {w: anywhere.telling(w) for w in found.question.words}
         total = sum(worth.values()) or 1.0
-        cover = [sum(v for w, v in worth.items() if w in held[r.card_id]) / total for r in ranked[:_JUDGED]]
+        places = [self.index.place.get(r.card_id, -1) for r in ranked[:_JUDGED]]
+        cover = [sum(v for w, v in worth.items() if anywhere.holds(w, p)) / total for p in places]
         best = [r.candidate.signals for r in ranked[:_JUDGED]]
         return {
             "coverage": max(cover),

@@ -147,8 +147,7 @@ def learn_decision(searcher: Searcher, seen: Sequence[Seen], without: Sequence[s
     for s in seen:
         if not s.ranked:
             continue
-        _, held = searcher._hits(s.found.question, s.ranked[:5])
-        signals = searcher.answer_signals(s.found, s.ranked, held)
+        signals = searcher.answer_signals(s.found, s.ranked)
         rows.append([signals[n] for n in names] + [1.0])
         labels.append(1.0 if s.example.answers else 0.0)
     x, y = torch.tensor(rows), torch.tensor(labels)
