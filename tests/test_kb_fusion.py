@@ -62,8 +62,14 @@ def test_confidence_is_a_logistic_rule():
     [
         ("", "Input data was truncated"),
         ("{}", "missing required field `tuned`"),
-        ('{"tuned": {"a": "high"}, "light": {}, "rerank": {}, "answer": {}, "threshold": 0.5}', "Expected `float`"),
-        ('{"tuned": {}, "light": {}, "rerank": {}, "answer": {}, "threshold": 0.5, "more": 1}', "unknown field `more`"),
+        (
+            '{"tuned": {"a": "high"}, "light": {}, "rerank": {}, "answer": {}, "threshold": 0.5}',
+            "Expected `float`",
+        ),
+        (
+            '{"tuned": {}, "light": {}, "rerank": {}, "answer": {}, "threshold": 0.5, "more": 1}',
+            "unknown field `more`",
+        ),
     ],
 )
 def test_a_file_of_weights_that_is_none_is_refused_in_one_line(tmp_path, text, said):
@@ -83,5 +89,7 @@ def test_missing_weights_are_refused(tmp_path):
 
 def test_weights_are_read(tmp_path):
     path = tmp_path / "fusion.json"
-    path.write_text('{"tuned": {"a": 1}, "light": {}, "rerank": {"cards": 3}, "answer": {"light": {"bias": -1}}, "threshold": 0.5}')
+    path.write_text(
+        '{"tuned": {"a": 1}, "light": {}, "rerank": {"cards": 3}, "answer": {"light": {"bias": -1}}, "threshold": 0.5}'
+    )
     assert load_weights(path) == Weights({"a": 1.0}, {}, Rerank(3), {"light": {"bias": -1.0}}, 0.5)
