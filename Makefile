@@ -31,7 +31,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/prlore query 'protein structure prediction with triangle multiplication' --kb $(KB) --limit 2
 
 test: $(VENV)/.installed-dev check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -151,9 +151,13 @@ class Families:
         """(start, end, slugs) of the family names in a text; of names that overlap, the longest counts."""
         lowered = text.lower()
         found: list[tuple[int, int, tuple[str, ...]]] = []
+        reach = (
+            0  # matches come by their start, so one is within another when it ends no later than any before
+        )
         for match in self._alias_regex.finditer(lowered):
             start, end = match.span(1)
-            if not any(s <= start and end <= e for s, e, _ in found):
+            if end > reach:
+                reach = end
                 found.append((start, end, self._alias_owner.get(re.sub(r"[-_. ]", "", match[1]), ())))
         return found
 

@@ -18,7 +18,9 @@ _NAMES = {
 _URL = re.compile(r"https?://(?:www\.)?github\.com/([\w.-]+/[\w.-]+)/(?:pull|issues)/(\d{1,7})\b[^\s]*")
 _NUMBERED = re.compile(r"(?<![\w/.-])(?:([A-Za-z][\w.-]*(?:/[\w.-]+)?)\s?)?#(\d{1,7})\b")
 _WORDED = re.compile(
-    r"\b(?:([A-Za-z][\w.-]*(?:/[\w.-]+)?)\s+)?(?:PR|pull request)\s*[#:]?\s*(\d{1,7})\b", re.IGNORECASE
+    # GitHub's longest name has 100 characters; without a limit every word of a long run would be read to its end
+    r"\b(?:([A-Za-z][\w.-]{0,99}(?:/[\w.-]{1,100})?)\s+)?(?:PR|pull request)\s*[#:]?\s*(\d{1,7})\b",
+    re.IGNORECASE,
 )
 
 

@@ -35,7 +35,8 @@ def command_lines(text: str) -> list[str]:
 def parse(line: str) -> click.Command:
     """The command of a line; fails as the command line would."""
     args = shlex.split(line)[1:]
-    command, context = cli, click.Context(cli, info_name="prlore")
+    # with its settings: click keeps the first help option that it makes for a command
+    command, context = cli, click.Context(cli, info_name="prlore", **cli.context_settings)
     while isinstance(command, click.Group) and args and not args[0].startswith("-"):
         name, found, args = command.resolve_command(context, args)
         command, context = found, click.Context(found, info_name=name, parent=context)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 
 import pytest
+from growth import is_linear
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -145,24 +145,22 @@ def test_any_mix_of_names_is_a_question(ask, parts):
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("head", "part", "tail"),
     [
-        "a/" * 5000,
-        "a." * 5000 + "x",
-        "A_" * 5000,
-        "--a" + "-a" * 5000,
-        "Ab" * 3000,
-        "::" * 5000,
-        "qwen-" * 3000,
+        ("", "a/", ""),
+        ("", "a.", "x"),
+        ("", "A_", ""),
+        ("--a", "-a", ""),
+        ("", "Ab", ""),
+        ("", "::", ""),
+        ("", "qwen-", ""),
     ],
 )
-def test_long_text_is_read_in_time(ask, text):
-    started = time.perf_counter()
-    ask(text)
-    assert time.perf_counter() - started < 2
+def test_long_text_costs_what_its_length_says(ask, head, part, tail):
+    assert is_linear(lambda times: ask(head + part * times + tail), 500)
 
 
 def test_a_long_run_of_capitals_before_a_slash_is_read_in_time():
     # in a process of its own: a pattern that backtracks without end can't be stopped
     code = "from kb.families import load_families as f; from kb.question import parse_question as q; q('Aa' + 'B' * 60 + '/', f())"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=5)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

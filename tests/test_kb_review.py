@@ -306,9 +306,8 @@ def test_a_server_that_never_answers_costs_no_card(server, kb, tmp_path):
         return "{}"
 
     server.answer = stall
-    started = time.monotonic()
     report = run(server, kb, tmp_path, timeout=0.2)
-    assert time.monotonic() - started < 10
+    assert 1 <= len(server.requests) <= 4  # it gives up after a few attempts
     assert (report.reviewed, report.left) == ([], [PR])
     assert "no answer" in report.kept[PR]
     assert stored(kb) == before

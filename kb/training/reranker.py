@@ -56,7 +56,7 @@ def small_cross_encoder(encoder: Any, layers: tuple[int, ...]) -> Any:
     config = copy.deepcopy(base.config)
     config.num_hidden_layers = len(layers)
     config.num_labels = 1
-    model: Any = BertForSequenceClassification(config)  # type: ignore[no-untyped-call]
+    model: Any = BertForSequenceClassification(config)
     model.bert.embeddings.load_state_dict(base.embeddings.state_dict())
     for to, layer in enumerate(layers):
         model.bert.encoder.layer[to].load_state_dict(base.encoder.layer[layer].state_dict())
@@ -127,7 +127,7 @@ class RerankerTraining:
                 scores.float(), torch.zeros(len(scores), dtype=torch.long, device=self.device)
             )
             optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(weights, 1.0)
             optimiser.step()
             step += 1
