@@ -129,7 +129,7 @@ def _train(
             scores.T, target
         )
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
     say(f"seed {seed}: loss {float(loss.detach()):.3f}")
     found: np.ndarray[Any, Any] = table.detach().cpu().numpy()
