@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -63,9 +64,16 @@ ON_DEMAND = {
 }
 
 
+@functools.cache
+def syntax(name: str) -> ast.Module:
+    """A file's tree; nobody changes it."""
+    return ast.parse((ROOT / name).read_text("utf-8"))
+
+
+@functools.cache
 def imports(name: str, *, everywhere: bool = True) -> set[str]:
     """Modules a file imports, at its top level alone unless `everywhere`; type-checking blocks don't count there."""
-    tree = ast.parse((ROOT / name).read_text("utf-8"))
+    tree = syntax(name)
     nodes = list(ast.walk(tree)) if everywhere else top_level(tree)
     found = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     found |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
@@ -120,11 +128,7 @@ def test_what_comes_from_outside_has_one_owner(module):
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_processes_are_started_in_one_place(name):
-    calls = [
-        node.func
-        for node in ast.walk(ast.parse((ROOT / name).read_text("utf-8")))
-        if isinstance(node, ast.Call)
-    ]
+    calls = [node.func for node in ast.walk(syntax(name)) if isinstance(node, ast.Call)]
     started = {
         ast.unparse(call)
         for call in calls
@@ -151,7 +155,7 @@ def test_a_file_can_be_read_in_one_sitting(name):
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_module_opens_with_what_it_is_for(name):
-    assert ast.get_docstring(ast.parse((ROOT / name).read_text("utf-8")))
+    assert ast.get_docstring(syntax(name))
 
 
 @pytest.mark.parametrize("package", PACKAGES)
