@@ -8,7 +8,7 @@ import json
 import click
 
 from kb.commands.ingest_github import pages_option
-from kb.commands.options import UsageProblem, json_option, kb_option
+from kb.commands.options import UsageProblem, created_by, json_option, kb_option
 
 
 @click.command("forget")
@@ -18,7 +18,6 @@ from kb.commands.options import UsageProblem, json_option, kb_option
 @json_option
 def forget(author: str, pages: str | None, kb: str | None, as_json: bool) -> None:
     """Remove an author's comments, descriptions and name everywhere, now and in every later sync and import."""
-    from kb.commands.ingest import version
     from kb.location import default_uri
     from kb.pages_place import pages_folder
     from kb.store import Store
@@ -28,7 +27,7 @@ def forget(author: str, pages: str | None, kb: str | None, as_json: bool) -> Non
     if not login:
         raise UsageProblem("--author is empty: give a GitHub login")
     uri = kb or default_uri()
-    with Store.create(uri, {"created_by": f"prlore {version()}"}) as store:
+    with Store.create(uri, created_by()) as store:
         found = forget_author(store, pages_folder(uri, pages), login)
     if as_json:
         click.echo(json.dumps(dataclasses.asdict(found)))

@@ -12,7 +12,7 @@ import click
 
 from kb.commands.ingest_corpus import corpus
 from kb.commands.ingest_github import github, replay
-from kb.commands.options import UsageProblem, is_terminal, json_option, kb_option, parse_date
+from kb.commands.options import UsageProblem, created_by, is_terminal, json_option, kb_option, parse_date
 
 
 @click.group()
@@ -71,7 +71,7 @@ def git(
             load_encoder(encoder)  # as must an encoder that can't be had
         repository.resolve(rev)  # a mistyped revision must not leave an empty store behind
         with (
-            Store.create(kb or default_uri(), {"created_by": f"prlore {version()}"}) as store,
+            Store.create(kb or default_uri(), created_by()) as store,
             tqdm(total=None, unit=" PR", disable=not is_terminal(), dynamic_ncols=True, desc=repo) as bar,
         ):
 
@@ -92,7 +92,7 @@ def starter(kb: str | None, as_json: bool) -> None:
     from kb.starter_build import add_starter
     from kb.store import Store
 
-    with Store.create(kb or default_uri(), {"created_by": f"prlore {version()}"}) as store:
+    with Store.create(kb or default_uri(), created_by()) as store:
         result = add_starter(store)
     if as_json:
         click.echo(json.dumps({**dataclasses.asdict(result), "kb": store.uri}))
@@ -122,7 +122,7 @@ def dossier(folder: Path, kb: str | None, as_json: bool) -> None:
     from kb.store import Store
 
     found = read_dossiers(folder, load_families())
-    with Store.create(kb or default_uri(), {"created_by": f"prlore {version()}"}) as store:
+    with Store.create(kb or default_uri(), created_by()) as store:
         ensure_encoder(store, None)
         result = accept(store, list(found.cards.values()))
     result.refused.update({card_id: [why] for card_id, why in found.refused.items()})
@@ -146,10 +146,3 @@ def _local(source: str) -> Path:
     click.echo(f"fetching {source}", err=True)
     mirror(source, folder)
     return folder
-
-
-def version() -> str:
-    """Of the installed prlore."""
-    from importlib.metadata import version as installed
-
-    return installed("prlore")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from kb.commands.options import is_terminal, json_option, kb_option
+from kb.commands.options import created_by, is_terminal, json_option, kb_option
 
 
 @click.command("corpus")
@@ -22,14 +22,13 @@ def corpus(file: Path, kb: str | None, as_json: bool) -> None:
     """
     from tqdm import tqdm
 
-    from kb.commands.ingest import version
     from kb.location import default_uri
     from kb.reports.safe import one_line
     from kb.store import Store
     from kb.threads.corpus import import_corpus
 
     with (
-        Store.create(kb or default_uri(), {"created_by": f"prlore {version()}"}) as store,
+        Store.create(kb or default_uri(), created_by()) as store,
         tqdm(total=None, unit=" lines", disable=not is_terminal(), dynamic_ncols=True) as bar,
     ):
 

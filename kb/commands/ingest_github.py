@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kb.commands.options import UsageProblem, is_terminal, json_option, kb_option, parse_date, parse_repo
+from kb.commands.options import (
+    UsageProblem,
+    created_by,
+    is_terminal,
+    json_option,
+    kb_option,
+    parse_date,
+    parse_repo,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +59,6 @@ def github(
     """
     from ingest.github.ledger import open_ledger
     from ingest.github.sync import sync
-    from kb.commands.ingest import version
     from kb.location import default_uri
     from kb.pages_place import pages_folder
     from kb.reports import sync as report
@@ -71,7 +78,7 @@ def github(
             click.echo(json.dumps(report.plan_json(plan)) if as_json else report.plan_text(plan))
             return
         with (
-            Store.create(uri, {"created_by": f"prlore {version()}"}) as store,
+            Store.create(uri, created_by()) as store,
             open_ledger(pages_folder(uri, pages), name) as ledger,
         ):
             with progress_bar(name) as show:
@@ -92,7 +99,6 @@ def replay(repo: str | None, pages: str | None, kb: str | None, as_json: bool) -
     from ingest.github.ledger import archived, open_ledger
     from ingest.github.pages import ArchiveError
     from ingest.github.replay import all_rows
-    from kb.commands.ingest import version
     from kb.location import default_uri
     from kb.pages_place import pages_folder
     from kb.reports import sync as report
@@ -105,7 +111,7 @@ def replay(repo: str | None, pages: str | None, kb: str | None, as_json: bool) -
     if not names:
         raise ArchiveError(f"no pages are kept in {root}: run `prlore ingest github OWNER/NAME` first")
     told = []
-    with Store.create(uri, {"created_by": f"prlore {version()}"}) as store:
+    with Store.create(uri, created_by()) as store:
         for name in names:
             with open_ledger(root, name, create=False) as ledger:
                 seen = ledger.rebuild(all_rows(ledger))

@@ -53,6 +53,13 @@ def open_store(uri: str | None) -> Store:
     return Store.open(uri or default_uri())
 
 
+def created_by() -> dict[str, str]:
+    """What a new store remembers of who made it: the installed prlore."""
+    from importlib.metadata import version
+
+    return {"created_by": f"prlore {version('prlore')}"}
+
+
 def parse_date(text: str | None, option: str) -> str:
     """A date or time of an option as ISO 8601 in UTC, empty for none.
 
