@@ -174,7 +174,8 @@ def best_window(text: str, wanted: Mapping[str, float] | None = None, path: str 
                 flat = line[1:].lower().replace("_", "")  # `all_reduce` holds the word `allreduce`
                 worth = sum(value for word, value in wanted.items() if word in flat)
                 said.worths[i] += worth * (1.0 if line[:1] in "+-" else 0.4)
-    spans = _spans(lines) or [(0, 0)]
+    # where no line is short enough, the beginning of one is better than nothing
+    spans = _spans(lines) or _spans([line[:LONGEST_LINE] for line in lines]) or [(0, 0)]
     score, start, end = best_run(said.worths, spans)
     if end:
         first, last = next(s for s in spans if s[0] <= start < s[1])

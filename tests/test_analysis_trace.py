@@ -235,7 +235,9 @@ def test_what_could_take_for_ever_does_not(tmp_path, cache, content):
         assert problems or b'{"name": 1}]}}, {"ph"' in content
     except UnreadableTrace:
         pass
-    assert time.process_time() - began < 5
+    assert (
+        time.process_time() - began < 30
+    )  # CPU time, which is a second or two, and without end where a guard is missing
 
 
 def test_keys_before_the_events_may_be_long_and_cut_anywhere(tmp_path, cache, monkeypatch):

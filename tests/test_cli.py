@@ -62,7 +62,7 @@ def prlore(capsys):
 def process(*args: str | bytes, **env: str) -> subprocess.CompletedProcess[bytes]:
     """Runs it as a process of its own."""
     command = [sys.executable, "-m", "loop", *args]
-    return subprocess.run(command, capture_output=True, env={**os.environ, **env}, check=False, timeout=120)
+    return subprocess.run(command, capture_output=True, env={**os.environ, **env}, check=False, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -592,25 +592,24 @@ def test_the_command_is_installed(kb):
 
 def test_a_reader_that_goes_away_is_no_error(kb):
     command = f"{sys.executable} -m loop families --kb {kb} --json | head -c 1; echo ${{PIPESTATUS[0]}}"
-    done = subprocess.run(["bash", "-c", command], capture_output=True, check=False, timeout=60)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, check=False, timeout=300)
     assert (done.stdout, done.stderr) in ((b"[141\n", b""), (b"[0\n", b""))
 
 
 def test_an_ingest_that_is_interrupted_says_so_in_one_line_and_can_go_on(tmp_path):
-    history = small_history.write(tmp_path / "long.git", fillers=4000)
+    history = small_history.write(tmp_path / "long.git", fillers=1500)
     args = ["ingest", "git", str(history), "--repo", SGLANG, "--kb", str(tmp_path / "kb")]
     command = [sys.executable, "-m", "loop", *args]
     running = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
     )
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.glob("kb/chunks.lance/data/*")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob("kb/chunks.lance/data/*")) and running.poll() is None:
         time.sleep(0.02)
     os.killpg(running.pid, signal.SIGINT)  # as a terminal does
-    out, err = running.communicate(timeout=60)
+    out, err = running.communicate(timeout=300)
     assert (running.returncode, out, err.strip()) == (130, b"", b"prlore: interrupted")
     done = process(*args, "--json")
-    assert (done.returncode, json.loads(done.stdout)["walked"]) == (0, 4027)
+    assert (done.returncode, json.loads(done.stdout)["walked"]) == (0, 1527)
 
 
 def test_two_ingests_at_once_are_one_and_a_refusal(tmp_path):
@@ -628,7 +627,7 @@ def test_two_ingests_at_once_are_one_and_a_refusal(tmp_path):
         str(tmp_path / "kb"),
     ]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
-    ends = sorted((p.returncode, err) for p in both for _, err in [p.communicate(timeout=120)])
+    ends = sorted((p.returncode, err) for p in both for _, err in [p.communicate(timeout=300)])
     assert ends == [
         (0, b""),
         (2, f"prlore: another prlore is writing to {tmp_path / 'kb'}: wait for it to end\n".encode()),

@@ -133,6 +133,11 @@ def test_the_words_of_a_question_choose_the_lines():
     assert lines[30] not in best_window("\n".join(["@@ -1 +1 @@", *lines]))[1].split("\n")
 
 
+def test_of_nothing_but_long_lines_the_beginning_of_one_is_shown():
+    for wanted in ({}, {"x": 1.0}):
+        assert best_window(diff_of([["+" + "x" * 500]]), wanted)[1] == "+" + "x" * 399
+
+
 @given(
     bodies,
     st.dictionaries(st.sampled_from(["evict", "torch", "x", "license"]), st.floats(0.1, 5), max_size=2),
