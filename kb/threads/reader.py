@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -31,8 +31,7 @@ _COLUMNS = (
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
-@dataclass(frozen=True, slots=True)
-class ThreadHead:
+class ThreadHead(NamedTuple):
     """What a sweep knows of a thread without reading it. `line` is 0 where there is none, `resolved` None where unknown."""
 
     id: str
@@ -146,11 +145,11 @@ class ThreadIndex:
     def heads(self, rows: Rows | None = None) -> Iterator[ThreadHead]:
         """What is known without reading, row by row."""
         table = self._table if rows is None else self._table.take(pa.array(rows))
-        for batch in table.to_batches(4096):
-            for row in batch.to_pylist():
-                del row["_rowid"]
-                row["families"], row["line"] = tuple(row["families"] or ()), row["line"] or 0
-                yield ThreadHead(**row)
+        for batch in table.select(_COLUMNS).to_batches(16384):
+            columns = {n: _values(batch.column(n)) for n in _COLUMNS}
+            columns["families"] = [tuple(f or ()) for f in columns["families"]]
+            columns["line"] = [line or 0 for line in columns["line"]]
+            yield from map(ThreadHead._make, zip(*columns.values(), strict=True))
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -210,6 +209,14 @@ def holds(thread: Thread, claimed: Quote) -> bool:
 def _compact(column: Any) -> Any:
     joined = column.combine_chunks()
     return joined.dictionary_encode() if pa.types.is_string(joined.type) else joined
+
+
+def _values(column: Any) -> list[Any]:
+    """A column as a list; each different value of a dictionary is made once."""
+    if not pa.types.is_dictionary(column.type):
+        return list(column.to_pylist())
+    values = column.dictionary.to_pylist()
+    return [values[i] for i in column.indices.to_pylist()]
 
 
 def _plain(column: Any) -> Any:

@@ -9,6 +9,7 @@ compared, file by file, with what a second git process prints for `--numstat`. E
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import time
@@ -20,14 +21,35 @@ from ingest.git import open_repository
 from ingest.history import walk
 from ingest.logstream import stream_commits
 
+_AT_ONCE = 50
 Counts = dict[str, tuple[int | None, int | None]]
 
 
 def numstats(path: Path, shas: list[str]) -> dict[str, Counts]:
-    """Counts of each file of each commit, read by a git process of our own."""
+    """Counts of each file of each commit, read by git processes of our own; a commit that git can't read is left out."""
+    found: dict[str, Counts] = {}
+    for start in range(0, len(shas), _AT_ONCE):
+        part = shas[start : start + _AT_ONCE]
+        done = _log(path, part)
+        if done.returncode == 0:
+            found |= _parsed(done.stdout)
+            continue
+        for sha in part:  # git ends at the first object that is missing
+            single = _log(path, [sha])
+            if single.returncode == 0:
+                found |= _parsed(single.stdout)
+    return found
+
+
+def _log(path: Path, shas: list[str]) -> subprocess.CompletedProcess[bytes]:
     names = "".join(f"{sha}\n" for sha in shas).encode()
     command = ["git", f"--git-dir={path}", "-c", "core.quotePath=false", "-c", "diff.renameLimit=1000", "log", "--no-walk=unsorted", "--stdin", "-z", "--numstat", "-M", "--diff-merges=first-parent", "--format=%x01%H"]  # fmt: skip
-    out = subprocess.run(command, input=names, capture_output=True, check=False).stdout
+    return subprocess.run(
+        command, input=names, capture_output=True, check=False, env={**os.environ, "GIT_NO_LAZY_FETCH": "1"}
+    )
+
+
+def _parsed(out: bytes) -> dict[str, Counts]:
     found: dict[str, Counts] = {}
     for block in out.split(b"\x01")[1:]:
         sha, *rest = block.split(b"\0")
@@ -64,7 +86,7 @@ def main() -> None:
     for path in args.repo:
         with open_repository(path) as repository:
             numbered = [c.head.sha for c in walk(repository, "HEAD") if c.subject.number is not None]
-            chosen = numbered[-(args.commits // len(args.repo) + 200) :]
+            chosen = numbered[-(args.commits // len(args.repo) + 300) :]
             truth = numstats(path, chosen)
             for commit in stream_commits(repository, chosen):
                 if commit.problem or commit.sha not in truth:
