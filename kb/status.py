@@ -39,6 +39,8 @@ class StoreStatus:
     words: int
     by_status: tuple[tuple[str, int], ...]
     indexed: bool
+    descriptions: int = 0
+    threads: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ def store_status(store: Store) -> StoreStatus:
         encoder=meta.get("encoder", "none"), repositories=tuple(repositories), cards=len(cards),
         chunks=store.count("chunks"), links=store.count("links"), words=len(store.postings().any.hashes) if store.count("postings") else 0,
         by_status=tuple(Counter(r["status"] for r in cards).most_common()), indexed=store.is_finished(),
+        descriptions=store.count("pulls") if store.has("pulls") else 0,
+        threads=store.count("threads") if store.has("threads") else 0,
     )  # fmt: skip
 
 

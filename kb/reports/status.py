@@ -25,6 +25,8 @@ def status_text(status: StoreStatus) -> str:
             "search indexes complete" if status.indexed else "search indexes incomplete: run the ingest again"
         ),
     ]
+    if status.descriptions:
+        lines.append(f"{status.descriptions} descriptions of pull requests, {status.threads} review threads")
     for r in status.repositories:
         starter = f" ({r.starter_cards} embedded)" if r.starter_cards else ""
         span = f"{r.first_merged[:10]} to {r.last_merged[:10]}" if r.first_merged else "no dates"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 
 from ingest.github.records import Comment, Description, Thread
 from kb.words import capped, path_terms, prose_words
@@ -55,19 +56,25 @@ def description_words(description: Description) -> str:
 
 def review_words(threads: Iterable[Thread]) -> str:
     """The words of people in the threads of one pull request."""
-    words = (w for c in people(threads) for w in prose_words(replied(c.body)))
+    words = (w for c in people(threads) for w in comment_words(c.body))
     return capped(words, 3, _REVIEW_WORDS)
 
 
 def thread_words(thread: Thread, symbol: str) -> str:
     """What a thread is found by: its comments, people's where people wrote, its path, and its symbol."""
     spoken = list(people([thread])) or list(thread.comments)
-    words = [w for c in spoken for w in prose_words(replied(c.body))]
+    words = [w for c in spoken for w in comment_words(c.body)]
     path = thread.anchor.path
     if path:
         words += [*prose_words(path.replace("/", " ")), *path_terms(path)]
     words += prose_words(symbol.replace("::", "."))
     return capped(words, 3, _THREAD_WORDS)
+
+
+@lru_cache(maxsize=8192)  # a thread's words are those of its pull request as well
+def comment_words(body: str) -> tuple[str, ...]:
+    """The words of a comment, in order."""
+    return tuple(prose_words(replied(body)))
 
 
 def people(threads: Iterable[Thread]) -> Iterator[Comment]:
