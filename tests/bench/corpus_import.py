@@ -12,6 +12,7 @@ import argparse
 import gzip
 import json
 import random
+import resource
 import subprocess
 import sys
 import tempfile
@@ -142,10 +143,11 @@ def main() -> None:
         assert process.stdout is not None
         found = json.loads(process.stdout.read())
         seconds = time.perf_counter() - started
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
     named = [p["line"] for p in found["problems"]]
     print(
         f"{path.name}: {args.mib} MiB, {unpacked >> 20} MiB unpacked; {found['lines']} lines, {found['threads']} threads, {found['comments']} comments "
-        f"in {seconds:.1f} s, {peak / 1e3:.0f} MB at most; unpacking and decoding alone: {base:.1f} s"
+        f"in {seconds:.1f} s ({used.ru_utime + used.ru_stime:.1f} s of processor), {peak / 1e3:.0f} MB at most; unpacking and decoding alone: {base:.1f} s"
     )
     print(f"left out by line: {len(named)} of {len(bad)} wanted")
     complete = found["comments"] + 0 == comments and named == bad
