@@ -60,6 +60,7 @@ class CardIndex:
         self._family_names = families.values.dictionary_encode()
         self._family_starts = families.offsets.to_numpy()
         repos = [i.rpartition("#")[0] for i in self.ids]
+        self._by_kinds: dict[tuple[str, ...], np.ndarray[Any, np.dtype[np.float32]]] = {}
         self.spans = {r: slice(bisect_left(repos, r), bisect_right(repos, r)) for r in dict.fromkeys(repos)}
 
     def __len__(self) -> int:
@@ -68,6 +69,12 @@ class CardIndex:
     def stored_at(self, card_ids: Iterable[str]) -> list[int]:
         """Where the store has cards."""
         return [int(self._row_ids[self.place[i]]) for i in card_ids]
+
+    def of_kinds(self, wanted: tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.float32]]:
+        """1 for the cards of some kinds, 0 for the others."""
+        if wanted not in self._by_kinds:
+            self._by_kinds[wanted] = np.isin(self.kinds.astype(str), wanted).astype(np.float32)
+        return self._by_kinds[wanted]
 
     @cached_property
     def tags(self) -> np.ndarray[Any, np.dtype[np.float32]]:
@@ -115,11 +122,10 @@ class CardIndex:
 
     def vector_set(self, encoder: Encoder, ids: Sequence[str], vectors: np.ndarray[Any, Any]) -> VectorSet:
         """Vectors in the order of the cards."""
-        known = [(self.place[i], row) for row, i in enumerate(ids) if i in self.place]
+        places = np.fromiter((self.place.get(i, -1) for i in ids), np.int64, len(ids))
+        known = places >= 0
         result = np.zeros((len(self.ids), encoder.dimensions), np.float32)
         held = np.zeros(len(self.ids), bool)
-        if known:
-            places, rows = np.array(known).T
-            result[places] = vectors[rows]
-            held[places] = True
+        result[places[known]] = vectors[known]
+        held[places[known]] = True
         return VectorSet(encoder, result, held, float(held.mean()) if len(held) else 0.0)

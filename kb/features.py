@@ -95,9 +95,9 @@ def _coverage(index: CardIndex, words: Mapping[str, float], scope: Places) -> Va
 
 def vector_features(name: str, cards: VectorSet, asked: Values, scope: Places) -> dict[str, Values]:
     """Cosines, and their place between the nearest card and the last of the neighbours."""
-    cosines: Values = cards.vectors[scope] @ asked
-    if len(cosines) == 0 or not asked.any():
+    if len(scope) == 0 or not asked.any():
         return {}
+    cosines: Values = cards.vectors[as_slice(scope)] @ asked
     near = min(_NEIGHBOURS, len(cosines))
     least = float(np.partition(cosines, -near)[-near])
     best = float(cosines.max())
@@ -111,6 +111,12 @@ def vector_features(name: str, cards: VectorSet, asked: Values, scope: Places) -
     return {name: cosines, f"{name} share": share}
 
 
+def as_slice(scope: Places) -> slice | Places:
+    """A scope without gaps as a slice, which copies nothing."""
+    first, last = int(scope[0]), int(scope[-1])
+    return slice(first, last + 1) if last - first + 1 == len(scope) else scope
+
+
 def card_features(index: CardIndex, question: Question, scope: Places) -> dict[str, Values]:
     """What does not depend on words: families, kind, age, size."""
     found: dict[str, Values] = {"age": index.age[scope], "size": index.size[scope]}
@@ -118,11 +124,10 @@ def card_features(index: CardIndex, question: Question, scope: Places) -> dict[s
         member = index.of_families(question.families)[scope].astype(np.float32)
         found["family"] = member
         found["family focus"] = member / (1 + np.log(np.maximum(index.tags[scope], 1.0)))
-    kinds = index.kinds[scope]
     if question.kinds:
-        found["kind"] = np.isin(kinds, question.kinds).astype(np.float32)
+        found["kind"] = index.of_kinds(question.kinds)[scope]
     else:
-        found["side kind"] = np.isin(kinds, SIDE_KINDS).astype(np.float32)
+        found["side kind"] = index.of_kinds(SIDE_KINDS)[scope]
     return found
 
 

@@ -39,6 +39,7 @@ _MOST_SEARCHED = 8  # words of a question that are looked up in the chunks of it
 _CANDIDATES = 120  # cards that are ranked by everything that is known of them
 _LOOKED_AT = 60  # of those, cards whose own names are compared with the question's
 _EXCERPTS = 2
+_SHOWN = 5  # hits whose lines are chosen for the question; the others show those of their cards
 _JUDGED = 5  # hits whose words decide whether anything fits
 _ORIGIN = ("adds path", "introduces symbol", "introduces name")
 _EXACT = ("exact path", "adds path", "introduces symbol", "changes symbol", "introduces name", "changes name")
@@ -106,6 +107,15 @@ class Gathered:
     candidates: tuple[Candidate, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Models:
+    """What is read beside the index: encoders by name, their vectors of all cards, the reranker."""
+
+    encoders: dict[str, Encoder]
+    vectors: dict[str, tuple[list[str], np.ndarray[Any, Any]]]
+    reranker: Reranker | None
+
+
 class Searcher:
     """Answers questions from one store. Not for threads; opens what it needs once.
 
@@ -125,9 +135,9 @@ class Searcher:
         self._rerank = rerank
         self._pool = ThreadPoolExecutor(3, thread_name_prefix="prlore-search")
         # models and the index are read beside each other: a question from the command line waits for the slowest alone
-        self._loading: list[Future[Any]] = [self._pool.submit(self._load_models)]
+        self._loading: Future[_Models] = self._pool.submit(self._load_models)
 
-    def _load_models(self) -> tuple[dict[str, Encoder], Reranker | None]:
+    def _load_models(self) -> _Models:
         encoders: dict[str, Encoder] = {}
         first = load_encoder(self._store.meta().get("encoder", NO_ENCODER))
         if first is not None:
@@ -136,7 +146,8 @@ class Searcher:
             mini = load_encoder(MINI_ENCODER)
             if mini is not None:
                 encoders.setdefault(mini.name, mini)
-        return encoders, load_reranker() if self._rerank else None
+        vectors = {name: self._store.vectors(name) for name in encoders}
+        return _Models(encoders, vectors, load_reranker() if self._rerank else None)
 
     @cached_property
     def index(self) -> CardIndex:
@@ -144,16 +155,15 @@ class Searcher:
         return CardIndex(self._store)
 
     @cached_property
-    def _models(self) -> tuple[dict[str, Encoder], Reranker | None]:
-        loaded: tuple[dict[str, Encoder], Reranker | None] = self._loading[0].result()
-        return loaded
+    def _models(self) -> _Models:
+        return self._loading.result()
 
     @cached_property
     def _vectors(self) -> dict[str, VectorSet]:
         """Vector sets by the name of their signal: `tuned` for the shipped transformer, `cosine` for what ingest made."""
         sets: dict[str, VectorSet] = {}
-        for name, encoder in self._models[0].items():
-            found = self.index.vector_set(encoder, *self._store.vectors(name))
+        for name, encoder in self._models.encoders.items():
+            found = self.index.vector_set(encoder, *self._models.vectors[name])
             if name == MINI_ENCODER:
                 if found.share >= _ENOUGH_VECTORS:
                     sets["tuned"] = found
@@ -283,7 +293,7 @@ class Searcher:
         """The best candidates, best first; the reranker reads the first of them."""
         weights = self._weights.of(self.signals_of)
         ranked = self._scored(found.candidates, weights)
-        reader = self._models[1] if self._rerank and not found.question.only_names else None
+        reader = self._models.reranker if self._rerank and not found.question.only_names else None
         rule = self._weights.rerank
         if reader is not None and len(ranked) > 1 and rule.cards and found.words.own:
             self.read(reader, found.question, ranked[: rule.cards])
@@ -331,7 +341,7 @@ class Searcher:
             ).to_pylist()
         for row in rows:
             cards[row["id"]] = decode_card(row["card"])
-        chunks = self._chunks(question, held)
+        chunks = self._chunks(question, held[:_SHOWN])
         anywhere = self.index.postings.any
         worth = {w: anywhere.telling(w) for w in question.words}
         hits = []
