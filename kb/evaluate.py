@@ -18,12 +18,13 @@ import msgspec
 from ingest.errors import PrloreError
 from kb.families import Families
 from kb.filters import Filter
+from kb.rankings import Ranker
 from kb.references import repository_of
-from kb.search import Answer, Searcher
 
 MACRO_CLASSES = ("known", "family", "bottleneck")
+NONE = "none"
+KEPT = 0.95
 _DEPTH = 10
-_KEPT = 0.95
 
 
 class JudgedQuery(msgspec.Struct, frozen=True):
@@ -60,8 +61,9 @@ class ClassScore:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All scores. `auroc` and `answered_at_95` are None without questions of class none."""
+    """All scores of a ranking. `auroc` and `answered_at_95` are None without questions of class none."""
 
+    ranking: str
     classes: dict[str, ClassScore]
     macro: ClassScore
     auroc: float | None
@@ -104,27 +106,28 @@ def full_id(name: str) -> str:
 
 
 def evaluate(
-    searcher: Searcher, queries: Sequence[JudgedQuery], families: Families, *, use_family: bool = False
+    ranker: Ranker, queries: Sequence[JudgedQuery], families: Families, *, use_family: bool = False
 ) -> Evaluation:
     """Ask every question and score the rankings.
 
     Args:
-        searcher: over the store to score.
-        queries: the questions, asked of a warm searcher.
+        ranker: over the store to score.
+        queries: the questions, asked of a warm ranker.
         families: resolves `filters.model`.
         use_family: apply `filters.model` as a family filter too.
     """
-    searcher.warm()
-    searcher.search(queries[0].query)
-    outcomes = tuple(_ask(searcher, q, families, use_family) for q in queries)
+    ranker.warm()
+    ranker.rank(queries[0].query, Filter(), _DEPTH)
+    outcomes = tuple(_ask(ranker, q, families, use_family) for q in queries)
     classes = {}
-    for name in sorted({q.cls for q in queries} - {"none"}):
+    for name in sorted({q.cls for q in queries} - {NONE}):
         classes[name] = _mean([score(o) for o in outcomes if o.query.cls == name])
     macro = _average([classes[c] for c in MACRO_CLASSES if c in classes])
-    none = [o.confidence for o in outcomes if o.query.cls == "none"]
-    others = [o.confidence for o in outcomes if o.query.cls != "none"]
+    none = [o.confidence for o in outcomes if o.query.cls == NONE]
+    others = [o.confidence for o in outcomes if o.query.cls != NONE]
     times = sorted(o.latency_ms for o in outcomes)
     return Evaluation(
+        ranking=ranker.name,
         classes=classes,
         macro=macro,
         auroc=auroc(others, none) if none and others else None,
@@ -135,7 +138,7 @@ def evaluate(
     )
 
 
-def _ask(searcher: Searcher, query: JudgedQuery, families: Families, use_family: bool) -> Outcome:
+def _ask(ranker: Ranker, query: JudgedQuery, families: Families, use_family: bool) -> Outcome:
     repo = query.filters.get("repo")
     model = query.filters.get("model")
     where = Filter(
@@ -144,12 +147,12 @@ def _ask(searcher: Searcher, query: JudgedQuery, families: Families, use_family:
     )
     ignored = {full_id(i) for i in query.ignore}
     started = time.perf_counter()
-    answer: Answer = searcher.search(query.query, where, _DEPTH)
+    found = ranker.rank(query.query, where, _DEPTH)
     elapsed = (time.perf_counter() - started) * 1000
     if ignored:  # a deeper ranking, so that ten are left; not what a user waits for
-        answer = searcher.search(query.query, where, _DEPTH + len(ignored))
-    ranking = tuple(h.card.id for h in answer.hits if h.card.id not in ignored)
-    return Outcome(query, ranking, answer.confidence, elapsed)
+        found = ranker.rank(query.query, where, _DEPTH + len(ignored))
+    ranking = tuple(i for i in found.ids if i not in ignored)
+    return Outcome(query, ranking, found.confidence, elapsed)
 
 
 def score(outcome: Outcome) -> ClassScore:
@@ -186,7 +189,7 @@ def auroc(positive: Sequence[float], negative: Sequence[float]) -> float:
 
 def false_answers(positive: Sequence[float], negative: Sequence[float]) -> float:
     """Share of unanswerable questions answered at the threshold that keeps 95% of the others."""
-    kept = sorted(positive, reverse=True)[: math.ceil(_KEPT * len(positive))]
+    kept = sorted(positive, reverse=True)[: math.ceil(KEPT * len(positive))]
     return sum(n >= kept[-1] for n in negative) / len(negative)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kb.aliases import Aliases
 from kb.card_index import CardIndex, Places, VectorSet
 from kb.cards import Anchor, Card, Excerpt, Status, decode_card
 from kb.encoders.base import NO_ENCODER, Encoder, load_encoder
@@ -124,15 +125,20 @@ class Searcher:
         families: the table of families.
         weights: how signals are mixed.
         rerank: whether the cross-encoder reads the best candidates.
+        tuned: whether the tuned model's vectors count where the store has them.
+        aliases: the table of other names.
     """
 
     def __init__(
-        self, store: Store, families: Families | None = None, weights: Weights | None = None, *, rerank: bool = True
+        self, store: Store, families: Families | None = None, weights: Weights | None = None, *,
+        rerank: bool = True, tuned: bool = True, aliases: Aliases | None = None,
     ) -> None:  # fmt: skip
         self._store = store
         self._families = families or load_families()
         self._weights = weights or load_weights()
         self._rerank = rerank
+        self._tuned = tuned
+        self._aliases = aliases
         self._pool = ThreadPoolExecutor(3, thread_name_prefix="prlore-search")
         # models and the index are read beside each other: a question from the command line waits for the slowest alone
         self._loading: Future[_Models] = self._pool.submit(self._load_models)
@@ -165,7 +171,7 @@ class Searcher:
         for name, encoder in self._models.encoders.items():
             found = self.index.vector_set(encoder, *self._models.vectors[name])
             if name == MINI_ENCODER:
-                if found.share >= _ENOUGH_VECTORS:
+                if self._tuned and found.share >= _ENOUGH_VECTORS:
                     sets["tuned"] = found
             elif found.share:
                 sets["cosine"] = found
@@ -208,7 +214,7 @@ class Searcher:
     def gather(self, text: str, where: Filter | None = None) -> Gathered:
         """The cards worth a close look for a question, with all their signals but the reranker's."""
         where = where or Filter()
-        question = parse_question(text, self._families)
+        question = parse_question(text, self._families, self._aliases)
         named = self._named(question, where)
         index = self.index
         words = asked_words(question, index)

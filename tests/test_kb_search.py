@@ -21,6 +21,7 @@ from kb.evaluate import JudgedQuery, evaluate
 from kb.families import load_families
 from kb.family_views import FamilyCount, family_counts, family_view, unmatched_files
 from kb.filters import Filter
+from kb.rankings import Mixed
 from kb.reports.answers import answer_json, answer_text
 from kb.search import Searcher
 from kb.starter_build import add_starter
@@ -539,7 +540,7 @@ def test_judged_questions_are_scored_on_the_store(ours):
         JudgedQuery("4", "rotary", "family", {"repo": "vllm", "model": "ernie45"}, {"sglang#106": 1}),
         JudgedQuery("5", NONSENSE, "none"),
     ]
-    found = evaluate(ours, queries, load_families())
+    found = evaluate(Mixed(ours), queries, load_families())
     assert {n: c.n for n, c in found.classes.items()} == {"family": 1, "known": 3}
     assert (found.classes["known"].recall5, found.classes["known"].recall10) == (1.0, 1.0)
     assert found.classes["family"].recall10 == 0.0  # the repository filter is applied
