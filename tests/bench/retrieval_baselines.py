@@ -63,10 +63,10 @@ class OneField:
         self, name: str, index: CardIndex, texts: dict[str, str], asked: Callable[[str], Sequence[str]]
     ) -> None:
         self.name, self._index, self._asked = name, index, asked
-        blank = [""] * len(texts)
-        columns = dict.fromkeys(CARD_FIELDS, blank) | {"id": list(texts), "title_words": list(texts.values())}
-        held = read_postings(build_postings(pa.table(columns)))
-        self._words = held.fields["title_words"]
+        ids, blank = list(texts), pa.chunked_array([[""] * len(texts)])
+        written = pa.chunked_array([list(texts.values())])
+        held = read_postings(build_postings(ids, lambda field: written if field == CARD_FIELDS[0] else blank))
+        self._words = held.fields[CARD_FIELDS[0]]
         self._place = np.array([index.place[i] for i in held.ids], np.int64)
 
     def warm(self) -> None:
