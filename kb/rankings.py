@@ -232,9 +232,8 @@ class Rankings:
     def _cosines(self, name: str) -> Cosines:
         found = self._vector_set(name)
         if found is None:
-            raise RankingError(
-                f"{self._store.uri} has no {name} vectors: name another ranking, or ingest into a new --kb"
-            )
+            remedy = "make them with `prlore embed`" if name == "tuned" else "ingest into a new --kb"
+            raise RankingError(f"{self._store.uri} has no {name} vectors: {remedy}, or name another ranking")
         return Cosines(name, self.index, found)
 
     def _vector_set(self, name: str) -> VectorSet | None:
