@@ -24,10 +24,12 @@ from kb.gate.check import check_store
 from kb.store import Store
 
 _ATTRIBUTES = "core.attributesFile=/dev/null"
-_POOR = re.compile(
-    r"\s*(?:$|#|//|/?\*|\"\"\"|'''|from\s+\S+\s+import\b|import\b|use\s|[\])}\[({,;:]+$)|.*(?:copyright|licen[sc]e|spdx)",
-    re.IGNORECASE,
+_EVERYWHERE = (
+    r"\s*(?:$|[\])}\[({,;:]+$|from\s+\S+\s+import\b|import\s|use\s+[\w:]+)|.*(?:copyright|licen[sc]e|spdx)"
 )
+_POOR_PYTHON = re.compile(_EVERYWHERE + r"|\s*(?:#|\"\"\"|''')", re.IGNORECASE)
+_POOR_C = re.compile(_EVERYWHERE + r"|\s*(?://|/\*|\*(?:\s|/|$)|#\s*include)", re.IGNORECASE)
+_POOR_OTHER = re.compile(_EVERYWHERE, re.IGNORECASE)
 _TEMPLATE = re.compile(r"^\s*(?:title|category|model line|main diff)\s*:", re.IGNORECASE)
 _RENAME = re.compile(r"(.*)\{(.*) => (.*)\}(.*)")
 
@@ -95,8 +97,22 @@ def parse(block: list[bytes]) -> tuple[str, set[str], Hunks]:
     return lines[0][1:], paths, hunks
 
 
+def is_poor(path: str, line: str) -> bool:
+    """Whether a line is a comment, an import, a licence or punctuation, by its file's suffix."""
+    suffix = path.rpartition(".")[2]
+    if suffix in ("py", "pyi", "sh", "yaml", "yml", "toml"):
+        return bool(_POOR_PYTHON.match(line))
+    return bool(
+        (_POOR_C if suffix in ("cu", "cuh", "cpp", "cc", "c", "h", "hpp", "rs", "js") else _POOR_OTHER).match(
+            line
+        )
+    )
+
+
 def faults(card: Card, paths: set[str], hunks: Hunks) -> Iterator[str]:
-    poor_change = all(_POOR.match(line[1:]) for lines in hunks.values() for line in lines if line[:1] in "+-")
+    poor_change = all(
+        is_poor(path, line[1:]) for (path, _), lines in hunks.items() for line in lines if line[:1] in "+-"
+    )
     for excerpt in card.excerpts:
         shown = excerpt.text.split("\n")
         lines = hunks.get((excerpt.path, excerpt.hunk), [])
@@ -107,7 +123,7 @@ def faults(card: Card, paths: set[str], hunks: Hunks) -> Iterator[str]:
         if (
             not poor_change
             and card.without_code is None
-            and all(_POOR.match(line[1:]) for line in shown if line[:1] in "+-")
+            and all(is_poor(excerpt.path, line[1:]) for line in shown if line[:1] in "+-")
         ):
             yield f"licence, imports or comments only: {excerpt.path}"
     if not card.excerpts and card.without_code is None:
@@ -149,6 +165,7 @@ def main() -> None:
     print("\n".join(examples[:25]))
     print(", ".join(f"{n} x {what}" for what, n in counts.items()) or "git agrees with every one of them")
 
+    sys.stdout.flush()
     started = time.perf_counter()
     defects = list(check_store(store, [c.id for c in cards.values()]))
     elapsed = time.perf_counter() - started
