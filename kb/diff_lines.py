@@ -139,7 +139,7 @@ class _Reader:
             return "blank"
         if self._string:
             self._string = "" if self._string in text else self._string
-            return "code"
+            return "comment" if text[0] == "#" else "code"
         if self._quotes or self._block:
             return self._inside(text)
         if self._import:

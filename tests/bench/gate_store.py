@@ -25,7 +25,7 @@ from kb.store import Store
 
 _ATTRIBUTES = "core.attributesFile=/dev/null"
 _EVERYWHERE = (
-    r"\s*(?:$|[\])}\[({,;:]+$|from\s+\S+\s+import\b|import\s|use\s+[\w:]+)|.*(?:copyright|licen[sc]e|spdx)"
+    r"\s*(?:$|[\])}\[({,;:]+$|from\s+\S+\s+import\b|import\s|use\s+[\w:]+)"
 )
 _POOR_PYTHON = re.compile(_EVERYWHERE + r"|\s*(?:#|\"\"\"|''')", re.IGNORECASE)
 _POOR_C = re.compile(_EVERYWHERE + r"|\s*(?://|/\*|\*(?:\s|/|$)|#\s*include)", re.IGNORECASE)
