@@ -24,9 +24,7 @@ from kb.gate.check import check_store
 from kb.store import Store
 
 _ATTRIBUTES = "core.attributesFile=/dev/null"
-_EVERYWHERE = (
-    r"\s*(?:$|[\])}\[({,;:]+$|from\s+\S+\s+import\b|import\s|use\s+[\w:]+)"
-)
+_EVERYWHERE = r"\s*(?:$|[\])}\[({,;:]+$|from\s+\S+\s+import\b|import\s|use\s+[\w:]+)"
 _POOR_PYTHON = re.compile(_EVERYWHERE + r"|\s*(?:#|\"\"\"|''')", re.IGNORECASE)
 _POOR_C = re.compile(_EVERYWHERE + r"|\s*(?://|/\*|\*(?:\s|/|$)|#\s*include)", re.IGNORECASE)
 _POOR_OTHER = re.compile(_EVERYWHERE, re.IGNORECASE)
