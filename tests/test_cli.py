@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -12,26 +11,14 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import click
 import lancedb
 import pytest
+from bench import small_history
 
 from kb.cards import decode_card
 from loop.cli import COMMANDS, cli, main
-
-
-def load(name: str) -> ModuleType:
-    """A module of tests/bench."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "bench" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-small_history = load("small_history")
 
 SGLANG, VLLM = "sgl-project/sglang", "vllm-project/vllm"
 NONSENSE = "protein structure prediction with triangle multiplication"

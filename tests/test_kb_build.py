@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import lancedb
 import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
+from bench import kill_resume, small_history
 
 from ingest.git import open_repository
 from ingest.records import Facts, Link
@@ -26,18 +24,6 @@ from kb.starter import load_starter_cards
 from kb.starter_build import Added, add_starter
 from kb.store import Store
 from kb.tables import STORE_SCHEMA
-
-
-def load(name: str) -> ModuleType:
-    """A module of tests/bench."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "bench" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-small_history, kill_resume = load("small_history"), load("kill_resume")
 
 SGLANG, VLLM = "sgl-project/sglang", "vllm-project/vllm"
 S = "python/sglang/srt"

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import pyarrow as pa
 import pytest
+from bench import kill_resume, small_history
 
 BENCH = Path(__file__).parent / "bench"
-
-
-def load(name: str) -> ModuleType:
-    """A module of tests/bench."""
-    spec = importlib.util.spec_from_file_location(name, BENCH / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-small_history, kill_resume = load("small_history"), load("kill_resume")
 
 
 @pytest.fixture(scope="module")

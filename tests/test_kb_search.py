@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 import unicodedata
 from pathlib import Path
-from types import ModuleType
 
 import lancedb
 import pyarrow as pa
 import pytest
+from bench import small_history
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -27,18 +25,6 @@ from kb.search import Searcher
 from kb.starter_build import add_starter
 from kb.status import listed_commits, store_status
 from kb.store import Store
-
-
-def load(name: str) -> ModuleType:
-    """A module of tests/bench."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "bench" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-small_history = load("small_history")
 
 SGLANG, VLLM = "sgl-project/sglang", "vllm-project/vllm"
 NONSENSE = "protein structure prediction with triangle multiplication"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from bench import small_history
 
 from ingest.errors import RepositoryError
 from ingest.git import open_repository
@@ -26,18 +24,9 @@ REPO = "sgl-project/sglang"
 S = "python/sglang/srt"
 
 
-def load(name: str) -> ModuleType:
-    """A module of tests/bench."""
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / "bench" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module")
 def history(tmp_path_factory) -> Path:
-    return load("small_history").write(tmp_path_factory.mktemp("trees") / "sglang.git")
+    return small_history.write(tmp_path_factory.mktemp("trees") / "sglang.git")
 
 
 @pytest.fixture(scope="module")
