@@ -117,9 +117,10 @@ ALL = dict(commands(cli))
 def test_these_are_the_commands():
     assert [" ".join(path) for path in ALL] == [
         "ingest", "ingest corpus", "ingest dossier", "ingest git", "ingest github", "ingest replay", "ingest starter",
-        "query", "show", "card", "card edit", "card export", "card import", "card review", "gate", "families", "family",
+        "query", "evidence", "show", "card", "card edit", "card export", "card import", "card review", "gate", "families", "family",
         "where", "status", "watch", "forget", "doctor", "eval", "eval retrieval", "trace", "trace diff", "trace show",
-        "layers", "roofline", "ncu", "bench", "bench compare", "bench rows", "starter", "starter check", "starter facts",
+        "layers", "roofline", "ncu", "bench", "bench compare", "bench rows", "embed",
+        "train", "train data", "train encoder", "train fusion", "train static", "starter", "starter check", "starter facts",
     ]  # fmt: skip
 
 
@@ -267,7 +268,7 @@ def test_a_number_of_one_repository_needs_no_name(prlore, kb):
 @pytest.mark.parametrize(
     ("args", "keys"),
     [
-        (["status"], {"uri", "schema", "encoder", "repositories", "cards", "chunks", "links", "words", "by_status", "indexed", "created_by"}),
+        (["status"], {"uri", "schema", "encoder", "repositories", "cards", "chunks", "links", "words", "by_status", "indexed", "created_by", "threads", "descriptions"}),
         (["families", "Ernie4.5"], {"families", "cards", "by_engine", "by_kind", "hot_files", "latest"}),
         (["query", "x"], {"query", "answered", "confidence", "elapsed_ms", "hits", "missing", "unknown_words"}),
     ],
@@ -307,7 +308,11 @@ def test_text_of_the_other_views(prlore, kb):
 def test_questions_are_scored(prlore, kb, questions):
     status, out, err = prlore("eval", "retrieval", questions, "--kb", kb, "--json", "--per-query")
     found = json.loads(out)
-    assert (status, err, list(found)) == (0, "", ["macro", "classes", "none", "latency_ms", "queries"])
+    assert (status, err, list(found)) == (
+        0,
+        "",
+        ["ranking", "macro", "classes", "none", "latency_ms", "queries"],
+    )
     assert list(found["macro"]) == ["n", "recall@5", "recall@10", "mrr@10", "ndcg@10"]
     assert (list(found["none"]), list(found["latency_ms"])) == (["auroc", "answered_at_95"], ["p50", "p95"])
     assert (found["classes"]["known"]["n"], found["classes"]["known"]["mrr@10"]) == (1, 1.0)
