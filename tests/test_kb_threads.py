@@ -17,11 +17,11 @@ from ingest.github.ledger import author_hash, open_ledger
 from ingest.github.records import Anchor, Author, Comment, Suggestion, Thread
 from kb.build import Options, build
 from kb.cards import Card, CardFile, CardSymbol
-from kb.families import load_families
+from kb.families import Families, Family, load_families
 from kb.filters import ThreadFilter
 from kb.search import Searcher
 from kb.store import Store
-from kb.threads.build import joined_rows, write_ledger
+from kb.threads.build import joined_rows, rejoin, write_ledger
 from kb.threads.corpus import import_corpus
 from kb.threads.diff import DiffLine, MergedFile
 from kb.threads.forget import forget
@@ -193,6 +193,20 @@ def test_history_and_reviews_in_either_order_give_the_same(synced, history, tmp_
         other = tables(store)
     for name, rows in tables(synced).items():
         assert rows.equals(other[name]), name
+
+
+def test_threads_follow_the_table_of_families(history, tmp_path):
+    with Store.create(str(tmp_path / "kb"), {"created_by": "test"}) as store:
+        read_history(store, history)
+        with Loopback(world_of_two()) as hub:
+            read_reviews(store, hub, tmp_path / "pages")
+        assert rejoin(store, FAMILIES) == len(ThreadIndex(store).of_pull("acme/engine#2"))
+        assert rejoin(store, FAMILIES) == 0
+        radix = Family(slug="radix-family", name="Radix", paths=("python/engine/radix.py",))
+        other = Families((*FAMILIES.entries, radix), "another")
+        assert rejoin(store, other) == len(ThreadIndex(store))
+        assert len(ThreadIndex(store).of_family("radix-family")) == 4
+        assert rejoin(store, other) == 0
 
 
 def test_an_old_store_gets_the_tables_it_lacks(tmp_path, history):

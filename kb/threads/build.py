@@ -63,6 +63,7 @@ def write_ledger(store: Store, ledger: Ledger, progress: Progress | None = None)
             waiting = []
         if progress is not None:
             progress(min(start + _BATCH, len(numbers)), len(numbers))
+    store.set_meta({"threads families": store.meta().get("threads families", families.digest)})
     if numbers or not store.is_finished():
         store.finish()
     return written
@@ -93,19 +94,21 @@ def joined_rows(store: Store, threads: Sequence[Thread], families: Families) -> 
 
 
 def rejoin(store: Store, families: Families) -> int:
-    """Join threads anew whose cards came after them; returns how many.
+    """Join threads anew whose cards came after them, or all when the families have changed; returns how many.
 
     Which cards are new is told by their batch, so that a run that was killed joins them the next time.
     """
     if not store.has("threads") or not store.count("threads"):
         return 0
-    joined = int(store.meta().get("threads joined", "0"))
-    last = store.last_batch()
-    if last == joined:
+    meta, last = store.meta(), store.last_batch()
+    joined = int(meta.get("threads joined", "0"))
+    retag = meta.get("threads families", families.digest) != families.digest
+    if last == joined and not retag:
+        store.set_meta({"threads families": families.digest})
         return 0
-    new = set(store.rows_where("cards", f"batch > {joined}", ["id"])["id"].to_pylist())
     held = set(store.rows_where("threads", "", ["card_id"])["card_id"].to_pylist())
-    ids = sorted(new & held)
+    new = set(store.rows_where("cards", f"batch > {joined}", ["id"])["id"].to_pylist())
+    ids = sorted(held if retag else new & held)
     done = 0
     for start in range(0, len(ids), _BATCH):
         part = ids[start : start + _BATCH]
@@ -114,7 +117,7 @@ def rejoin(store: Store, families: Families) -> int:
         rows = joined_rows(store, threads, families)
         store.replace_rows("threads", rows, one_of("id", rows["id"].to_pylist()))
         done += len(threads)
-    store.set_meta({"threads joined": str(last)})
+    store.set_meta({"threads joined": str(last), "threads families": families.digest})
     return done
 
 
