@@ -3,6 +3,7 @@
 PrloreError                 any error with a one-line message and a remedy; the CLI exits with 2
 +-- RepositoryError         not a git repository, unknown revision, clone refused
 +-- GitFailed               git ended with an error that is not a missing object
++-- WorkerLost              a worker process was ended from outside
 +-- DiffMismatch            a parsed diff disagrees with numstat (a fault of ours, never skipped)
 +-- GitHubError             GitHub refused, has no such thing, or could not be reached
     +-- GitHubUnavailable   no usable answer after several attempts
@@ -30,6 +31,10 @@ class GitFailed(PrloreError):
     def __init__(self, message: str, stderr: str = "") -> None:
         super().__init__(message)
         self.stderr = stderr
+
+
+class WorkerLost(PrloreError):
+    """A process that reads diffs was killed, most often because the machine ran out of memory."""
 
 
 class DiffMismatch(PrloreError):

@@ -30,6 +30,7 @@ _ENV_DEFINED = re.compile(
 _ENV_NAMED = re.compile(
     r"(?<![\w])((?:SGLANG|SGL|VLLM|TRTLLM|TLLM|FLASHINFER|DEEPGEMM|DG|DEEPEP|MOONCAKE|NIXL)_[A-Z0-9_]{2,})\b(?!\s*\()"
 )
+_ENV_PREFIXES = ("SGL", "VLLM_", "TLLM_", "FLASHINFER_", "DEEPGEMM_", "DG_", "DEEPEP_", "MOONCAKE_", "NIXL_")
 _NOT_ENV = re.compile(r"_(?:H|HPP|CUH|API|VERSION|EXPORT|INLINE|DISPATCH\w*|CHECK\w*|ASSERT\w*)$|_$")
 
 # a dataclass field or pydantic field, `name: type = default`, in a file that holds settings
@@ -130,9 +131,10 @@ def _flags(path: str, text: str) -> frozenset[str]:
 
 
 def _env(text: str) -> frozenset[str]:
-    if "_" not in text:
-        return frozenset()
-    names = {*_ENV_READ.findall(text), *_ENV_DEFINED.findall(text), *_ENV_NAMED.findall(text)}
+    # what the patterns cannot do without is looked for first, which is many times faster
+    names = set(_ENV_READ.findall(text)) if "env" in text else set()
+    if any(prefix in text for prefix in _ENV_PREFIXES):
+        names.update(_ENV_DEFINED.findall(text), _ENV_NAMED.findall(text))
     return frozenset(n for n in names if not _NOT_ENV.search(n))
 
 

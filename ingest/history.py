@@ -8,7 +8,7 @@ from typing import Literal
 
 from ingest.git import Repository
 from ingest.records import CommitHead, Link
-from ingest.subjects import Subject, bare_title, parse_subject
+from ingest.subjects import Subject, bare_title, links_of, parse_subject
 
 Outcome = Literal["card", "duplicate", "no-number"]
 
@@ -63,7 +63,7 @@ class CommitIndex:
     def resolve_all(self, repo: str, commit: WalkedCommit) -> tuple[Link, ...]:
         """A commit's links with full targets: `owner/name#N`, or `commit:SHA` for a commit without a number."""
         links = (
-            self._resolve(repo, link, self._places.get(commit.head.sha, 0)) for link in commit.subject.links
+            self._resolve(repo, link, self._places.get(commit.head.sha, 0)) for link in links_of(commit.head)
         )
         own = f"{repo}#{commit.subject.number}"
         return tuple(dict.fromkeys(link for link in links if link is not None and link.target != own))

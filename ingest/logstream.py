@@ -51,6 +51,9 @@ class RawCommit:
     problem: str | None = None
 
 
+Damaged = dict[str, tuple[str, tuple[RawFile, ...]]]  # commit -> what it lacks, and its files as far as known
+
+
 def stream_commits(repository: Repository, shas: Sequence[str]) -> Iterator[RawCommit]:
     """Yield every commit once, in the given order.
 
@@ -65,48 +68,47 @@ def stream_commits(repository: Repository, shas: Sequence[str]) -> Iterator[RawC
         for sha in shas:
             yield RawCommit(sha, (), "its parent is not in this shallow clone") if sha in cut else next(whole)
         return
+    damaged: Damaged = {}
+    checked = False
     position = 0
     while position < len(shas):
         problem: str | None = None
-        for sha, payload in _Stream(repository, _FULL, shas[position:]):
+        for sha, payload in _Stream(repository, _FULL, [s for s in shas[position:] if s not in damaged]):
+            while shas[position] != sha:
+                yield _lost(shas[position], damaged)
+                position += 1
             if isinstance(payload, GitFailed):
                 problem = payload.stderr
                 break
             yield RawCommit(sha, _parse(payload))
             position += 1
         if problem is None:
+            for sha in shas[position:]:
+                yield _lost(sha, damaged)
             return
         if not repository.is_there():
             raise GitFailed(f"{repository.source} has gone while it was read", problem)
-        # One object was unreadable. A second process that reads trees only tells which commits are
-        # damaged, so that a clone that lacks many objects does not cost a restart for each of them.
-        damaged = _damaged(repository, shas[position:])
+        if not checked:
+            # One object was unreadable. A second process that reads trees only tells which commits lack objects,
+            # so that a clone that lacks many does not cost a restart for each of them.
+            damaged = _damaged(repository, shas[position:])
+            checked = True
         first = shas[position]
         if first not in damaged:  # a fault the check cannot see, an object that is there but corrupt
-            damaged = {first: (problem, _paths_of(repository, first))}
-        yield RawCommit(first, damaged[first][1], damaged[first][0])
+            damaged[first] = (problem, _paths_of(repository, first))
+        yield _lost(first, damaged)
         position += 1
-        if len(damaged) > 1:
-            yield from _around_damage(repository, shas[position:], damaged)
-            return
 
 
-def _around_damage(
-    repository: Repository, shas: Sequence[str], damaged: dict[str, tuple[str, tuple[RawFile, ...]]]
-) -> Iterator[RawCommit]:
-    whole = stream_commits(repository, [sha for sha in shas if sha not in damaged])
-    for sha in shas:
-        if sha in damaged:
-            problem, files = damaged[sha]
-            yield RawCommit(sha, files, problem)
-        else:
-            yield next(whole)
+def _lost(sha: str, damaged: Damaged) -> RawCommit:
+    problem, files = damaged[sha]
+    return RawCommit(sha, files, problem)
 
 
-def _damaged(repository: Repository, shas: Sequence[str]) -> dict[str, tuple[str, tuple[RawFile, ...]]]:
+def _damaged(repository: Repository, shas: Sequence[str]) -> Damaged:
     """Commits among `shas` whose diff needs an object that is not there: the reason and the paths."""
     blobs: dict[str, tuple[RawFile, ...]] = {}
-    result: dict[str, tuple[str, tuple[RawFile, ...]]] = {}
+    result: Damaged = {}
     position = 0
     while position < len(shas):
         failed: GitFailed | None = None
@@ -153,6 +155,8 @@ class _Stream:
         self._shas = shas
 
     def __iter__(self) -> Iterator[tuple[str, bytes | GitFailed]]:
+        if not self._shas:  # git would print HEAD
+            return
         # a name that no diff can contain, since nobody knew it when the diff was written
         marker = f"prlore-{secrets.token_hex(16)}-commit ".encode()
         with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stderr:

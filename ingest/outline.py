@@ -98,6 +98,13 @@ class Outline:
         """About how many bytes it takes in memory."""
         return 120 * len(self.names) + 8 * len(self.rows) + 500
 
+    def find(self, name: str) -> Definition | None:
+        """The first definition of a name."""
+        if name not in self.names:
+            return None
+        place = self.names.index(name)
+        return Definition(name, self.kinds[place], *self.spans[place].tolist())
+
     def touching(self, first: int, last: int) -> tuple[list[Definition], bool]:
         """Definitions that overlap the rows `first..last`, outer before inner, and whether those rows parsed."""
         spans = self.spans

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from ingest.records import FileGroup
@@ -56,11 +57,15 @@ _SHARED: tuple[tuple[str, re.Pattern[str]], ...] = (
 _OWN_FEATURE = re.compile(r"(^|/)(kv_transfer|kv_offload|kv_connector)/")
 
 
+_KEPT = 1 << 16  # paths whose place is remembered: a history names the same ones again and again
+
+
 def language_of(path: str) -> str | None:
     """The tree-sitter grammar for a path: python, cuda, cpp, rust, or None."""
     return _LANGUAGES.get(PurePosixPath(path).suffix.lower())
 
 
+@lru_cache(_KEPT)
 def group_of(path: str) -> FileGroup:
     """The group of a path; what nothing else claims runs in the engine and is `runtime`."""
     lowered = path.lower()
@@ -70,6 +75,7 @@ def group_of(path: str) -> FileGroup:
     return "runtime"
 
 
+@lru_cache(_KEPT)
 def shared_area(path: str) -> str | None:
     """The engine-wide area a path belongs to, None for files of one model or one feature."""
     lowered = path.lower()

@@ -12,12 +12,12 @@ import signal
 import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from ingest.diffs import parse_hunks
-from ingest.errors import DiffMismatch
+from ingest.errors import DiffMismatch, WorkerLost
 from ingest.facts import FileFacts, changed_text, file_facts, merge_facts, named_pulls
 from ingest.git import Repository
 from ingest.history import CommitIndex, WalkedCommit
@@ -81,6 +81,10 @@ def read_pull_requests(
         index: resolves commits that messages name.
         digest: a function of a module, run in the worker on each file with its hunks.
         workers: processes; as many as cores by default.
+
+    Raises:
+        GitFailed: git died for another reason than an unreadable object.
+        WorkerLost: a worker process was killed.
     """
     heads = {c.head.sha: c for c in commits}
     shards = max(1, workers or os.cpu_count() or 1)
@@ -94,6 +98,11 @@ def read_pull_requests(
                 yield from _collect(waiting.popleft(), repo, heads, index)
         while waiting:
             yield from _collect(waiting.popleft(), repo, heads, index)
+    except BrokenExecutor:
+        raise WorkerLost(
+            f"a worker process that read {repo} was ended from outside, most often for want of memory: run the same "
+            "command again, it goes on where it stopped (--workers 1 takes the least memory)"
+        ) from None
     finally:
         for pool in pools:
             pool.shutdown(cancel_futures=True)

@@ -77,22 +77,30 @@ class Subject:
         number: the pull request's number, None for a commit that has none.
         title: the subject without the number.
         tickets: tracker references in leading brackets, `TRTLLM-123`.
-        links: relations the message states, same-repository targets as `#N`, commits as `commit:SHA`,
-            changes named by their title alone as `title:TITLE`.
     """
 
     number: int | None
     title: str
     tickets: tuple[str, ...]
-    links: tuple[Link, ...]
 
 
 def parse_subject(head: CommitHead) -> Subject:
     """Read the message of a commit."""
     subject = head.subject.strip()
-    number, title, earlier = _number(subject, head.body)
+    number, title, _ = _number(subject, head.body)
     tickets = tuple(tag for tag in _leading_tags(title) if _TICKET.match(tag) and tag.lower() != "none")
-    return Subject(number, title, tickets, _links(title, head.body, number, earlier))
+    return Subject(number, title, tickets)
+
+
+def links_of(head: CommitHead) -> tuple[Link, ...]:
+    """Relations that the message of a commit states.
+
+    Targets in the same repository are `#N`, commits `commit:SHA`, changes named by their title alone `title:TITLE`.
+    """
+    number, title, earlier = _number(head.subject.strip(), head.body)
+    links = [*_title_links(title, earlier), *_body_links(head.body)]
+    links += [Link("follows", _target(m)) for text in (title, head.body) for m in _FOLLOWS.finditer(text)]
+    return tuple(dict.fromkeys(link for link in links if link.target != f"#{number}"))
 
 
 def _number(subject: str, body: str) -> tuple[int | None, str, tuple[int, ...]]:
@@ -124,12 +132,6 @@ def _leading_tags(title: str) -> list[str]:
         tags.append(match[1].strip())
         rest = rest[match.end() :]
     return tags
-
-
-def _links(title: str, body: str, number: int | None, earlier: tuple[int, ...]) -> tuple[Link, ...]:
-    links = [*_title_links(title, earlier), *_body_links(body)]
-    links += [Link("follows", _target(m)) for text in (title, body) for m in _FOLLOWS.finditer(text)]
-    return tuple(dict.fromkeys(link for link in links if link.target != f"#{number}"))
 
 
 _RELAND = re.compile(r"\b(?:re-?land(?:ed|ing)?|re-?appl(?:y|ies)|re-?revert)\b", re.I)

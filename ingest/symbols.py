@@ -24,8 +24,9 @@ from ingest.splice import Version, splice
 _KEPT = 32 << 20  # bytes of versions a process keeps
 _LARGEST_SOURCE = 2 << 20
 _NO_BLOB = "0" * 40
-_COMMENT_RUN = 2000
-_COMMENTS = re.compile(rb"(?:^[ \t]*#[^\n]*\n){%d}" % _COMMENT_RUN, re.MULTILINE)
+_LONGEST_RUN = 2000  # lines
+# lines that hold a comment or a backslash alone
+_IDLE_RUN = re.compile(rb"^(?:[ \t\f]*(?:#[^\n]*|\\\r?)?\n)+", re.MULTILINE)
 
 
 _EMPTY = Version(b"", line_starts(b""), outline_of("python", b""))
@@ -80,7 +81,7 @@ class SymbolTracker:
         after = _touched(new, [(e.new_row, e.inserted) for e in edits])
         if before is None or after is None:
             return _from_sections(sections)
-        return _compare(before, after), "tree-sitter"
+        return _compare(before, after, new), "tree-sitter"
 
     def _versions(
         self, language: str, was: str, entry: RawEntry, edits: Sequence[Edit]
@@ -144,8 +145,11 @@ class SymbolTracker:
 
 
 def _is_slow(source: bytes) -> bool:
-    """Whether the Python grammar would take seconds: its time is quadratic in a run of comment lines."""
-    return source.count(b"#") > _COMMENT_RUN and _COMMENTS.search(source) is not None
+    """Whether the Python grammar would take seconds: its time is quadratic in a run of comments or joined lines."""
+    if source.count(b"#") + source.count(b"\\") <= _LONGEST_RUN:
+        return False
+    runs = (m[0].split(b"\n") for m in _IDLE_RUN.finditer(source))
+    return any(sum(not line.isspace() and line != b"" for line in run) > _LONGEST_RUN for run in runs)
 
 
 def _blob_name(source: bytes, hex_length: int) -> str:
@@ -189,14 +193,16 @@ def _touched(outline: Outline | None, runs: Sequence[tuple[int, Sequence[bytes]]
     return result
 
 
-def _compare(before: _Touched, after: _Touched) -> tuple[Symbol, ...]:
+def _compare(before: _Touched, after: _Touched, new: Outline | None) -> tuple[Symbol, ...]:
     symbols: dict[str, Symbol] = {}
     for name, d in after.headers.items():
         change = "changed" if name in before.headers or name in before.enclosing else "introduced"
         symbols[name] = Symbol(name, d.kind, change, d.first + 1, d.last + 1)  # type: ignore[arg-type]
     for name, d in before.headers.items():
         if name not in symbols and name not in after.enclosing:
-            symbols[name] = Symbol(name, d.kind, "removed", d.first + 1, d.last + 1)
+            left = new.find(name) if new is not None else None  # an overload may go while its function stays
+            change, at = ("changed", left) if left is not None else ("removed", d)
+            symbols[name] = Symbol(name, at.kind, change, at.first + 1, at.last + 1)  # type: ignore[arg-type]
     for name, d in (*after.enclosing.items(), *before.enclosing.items()):
         symbols.setdefault(name, Symbol(name, d.kind, "changed", d.first + 1, d.last + 1))
     return tuple(sorted(symbols.values(), key=lambda s: (s.start, s.name)))

@@ -7,7 +7,7 @@ written, so a run that was killed and run again writes what one clean run writes
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -132,26 +132,38 @@ def build(store: Store, repository: Repository, options: Options, progress: Prog
     report.out_of_sequence = _out_of_sequence(commits)
 
     numbered = [p.commit for p in plan if p.outcome == "card"]
-    reads = read_pull_requests(
-        repository, options.repo, numbered, CommitIndex(commits), digest_file, options.workers
-    )
-    writer = _Writer(store, options.repo, families, encoder, report)
-    done = 0
     progress(0, len(numbered))
+    if plan:
+        index = CommitIndex(commits)
+        reads = read_pull_requests(repository, options.repo, numbered, index, digest_file, options.workers)
+        writer = _Writer(store, options.repo, families, encoder, report)
+        _write(plan, reads, writer, last, progress)
+    report.rejoined = rejoin(store, families)
+    if plan or not store.is_finished():
+        report.unembedded = complete(store)
+        store.finish()
+    return report
+
+
+def _write(
+    plan: Sequence[_Planned],
+    reads: Generator[ReadPullRequest[FileDigest], None, None],
+    writer: _Writer,
+    last: int,
+    progress: Progress,
+) -> None:
+    """Read and write what is planned, batch by batch behind batch `last`."""
+    total = sum(p.outcome == "card" for p in plan)
+    done = 0
     for number, part in enumerate(_slices(plan, _BATCH_COMMITS), start=last + 1):
         wanted = sum(p.outcome == "card" for p in part)
         batch = []
         for _ in range(wanted):
             batch.append(next(reads))
             done += 1
-            progress(done, len(numbered))
+            progress(done, total)
         writer.write(number, part, batch)
     reads.close()  # ends the workers: indexing needs the memory they hold
-    report.rejoined = rejoin(store, families)
-    if plan or not store.is_finished():
-        report.unembedded = complete(store)
-        store.finish()
-    return report
 
 
 def ensure_encoder(store: Store, name: str | None) -> Encoder | None:

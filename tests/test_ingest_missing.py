@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from ingest import logstream
 from ingest.errors import GitFailed
 from ingest.logstream import stream_commits
 
@@ -108,6 +109,19 @@ def test_a_truncated_object_costs_its_commit_only(repo):
     rows = seen(repo, shas)
     assert rows[:8] == [whole(i) for i in range(8)]
     assert rows[8] == (False, ["big"], False)
+
+
+def test_many_corrupt_objects_cost_one_check_of_the_history(repo, monkeypatch):
+    shas = build(repo)
+    for i in (1, 2, 4, 6):
+        file = repo.object_file(repo.blob(f"{shas[i]}:d/f{i}"))
+        file.chmod(0o644)
+        file.write_bytes(b"garbage")
+    checks = []
+    check = logstream._damaged
+    monkeypatch.setattr(logstream, "_damaged", lambda *args: checks.append(args) or check(*args))
+    assert seen(repo, shas) == [damaged(i) if i in (1, 2, 4, 6) else whole(i) for i in range(8)]
+    assert len(checks) == 1
 
 
 def test_corrupt_and_missing_objects_together_cost_their_commits_only(repo):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import os
+import signal
 
 import pytest
 
+from ingest.errors import WorkerLost
 from ingest.history import CommitIndex, walk
 from ingest.reader import Problem, read_pull_requests
-from ingest.records import Facts, Link
+from ingest.records import ChangedFile, Facts, Link
 from kb.chunks import digest_file
 
 NAME = "sgl-project/sglang"
@@ -54,6 +57,10 @@ def build(repo) -> None:
         files |= {f"python/sglang/srt/models/m{i % 5}.py": b"def forward(x):\n    return x * %d\n" % i}
         files |= {f"sgl-kernel/csrc/k{i % 3}.cu": b"__global__ void k(float* x) {\n  x[0] = %d;\n}\n" % i}
         repo.commit(f"[Perf] Step {i} (#{i})", files)
+
+
+def kill_this_process(file: ChangedFile) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def read(repo, workers: int) -> list:
@@ -217,6 +224,17 @@ def test_a_reader_that_is_closed_early_leaves_no_process(history):
         del reader
         gc.collect()
     assert multiprocessing.active_children() == []
+
+
+def test_a_worker_that_is_killed_is_one_line(history):
+    with history.open() as repository:
+        commits = walk(repository, "HEAD")
+        numbered = [c for c in commits if c.subject.number is not None]
+        reads = read_pull_requests(repository, NAME, numbered, CommitIndex(commits), kill_this_process, 1)
+        with pytest.raises(WorkerLost, match="run the same command again") as caught:
+            next(reads)
+    assert "\n" not in str(caught.value)
+    assert not multiprocessing.active_children()
 
 
 def test_no_pull_request_is_read_from_no_commit(history):

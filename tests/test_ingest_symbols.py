@@ -426,6 +426,21 @@ def test_a_file_renamed_into_another_language_is_parsed_anew(repo, old_path, new
     assert trace(repo, [first, second])[1] == (expected, "tree-sitter")
 
 
+@pytest.mark.parametrize("line", [b"\\\n", b"\\\r\n", b"  # a comment\n", b"#\n\n\\\n"])
+def test_a_file_that_would_take_the_parser_seconds_is_not_parsed(repo, line):
+    repo.commit("add", {"a.py": b"def f():\n    x = 1\n" + line * 20_000 + b"    return 1\n"})
+    sha = repo.commit("change", {"a.py": b"def f():\n    x = 2\n" + line * 20_000 + b"    return 1\n"})
+    assert trace(repo, [sha])[0][1] == "hunk-header"
+
+
+def test_an_overload_that_goes_leaves_its_function(repo):
+    stub = "@overload\ndef f(x: int) -> int: ...\n\n\n"
+    function = "def f(x):\n    return x\n"
+    between = "".join(f"A_{i} = {i}\n" for i in range(9))
+    symbols, source = change(repo, "a.py", stub + between + function, between + function)
+    assert (symbols, source) == ([("f", "function", "changed", 10, 11)], "tree-sitter")
+
+
 def test_files_of_two_languages_with_the_same_content_do_not_share_a_tree(repo):
     code = b"int f(int x) {\n  return x;\n}\n"
     texts = [{"a.h": code, "b.cuh": code}, {"b.cuh": code.replace(b"return x", b"return -x")}]
