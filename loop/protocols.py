@@ -90,6 +90,8 @@ class Engine(Protocol):
     def start(self, launch: Launch, directory: Path) -> Server:
         """Start and wait until it answers; logs go into `directory`.
 
+        The server keeps the variable `PRLORE_STEP` of our environment: what a killed step left behind is found by it.
+
         Raises:
             PrloreError: it did not become healthy, with the last lines of its log.
         """
@@ -152,6 +154,9 @@ class Trees(Protocol):
 
     def diff(self, old: TreeRef, new: TreeRef) -> bytes:
         """Full-index binary diff of two trees."""
+
+    def advance(self, best: TreeRef) -> None:
+        """Point the campaign's reference `best` at a tree; doing it twice is once."""
 
 
 @dataclass(frozen=True)

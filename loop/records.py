@@ -341,6 +341,7 @@ class ArmRun(Part, frozen=True):
         build: id of the EngineBuild.
         server: name of the server start: the same within a restart cluster.
         rows: digest of the raw rows (JSON lines of RequestRow).
+        cpu_s: CPU-seconds of the server's process group during the arm.
     """
 
     arm: Literal["A", "B"]
@@ -351,6 +352,7 @@ class ArmRun(Part, frozen=True):
     metrics: ArmMetrics
     before: HostState
     after: HostState
+    cpu_s: float | None = None
 
 
 class BenchBlock(Artefact, frozen=True):
@@ -378,6 +380,7 @@ class SideMetric(Part, frozen=True):
 
     Attributes:
         name: `metric@workload`; mean and bound are log ratios, positive is better for B.
+        margin: the policy's, or what this metric's own noise lets be seen where that is larger.
         holds: whether the lower bound lies above minus the margin.
     """
 
@@ -385,6 +388,8 @@ class SideMetric(Part, frozen=True):
     mean: float
     lower: float
     holds: bool
+    sigma: float = 0.0
+    margin: float = 0.0
 
 
 class Comparison(Artefact, frozen=True):
