@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,9 @@ _ATTRIBUTES = "".join(
         *((s, "cpp") for s in (".cu", ".cuh", ".cpp", ".cc", ".cxx", ".c", ".h", ".hpp", ".hip")),
     )
 )  # fmt: skip
+
+# The attributes in a git folder's own info/ win over those of a tree.
+_AS_IT_IS = "* -text -eol -ident -filter -working-tree-encoding -export-ignore -export-subst !merge\n"
 
 # Each overrides a key of the repository's own configuration that would change what a diff says, or run something.
 _CONFIG = {
@@ -105,21 +108,35 @@ class Repository:
         path = self.git_dir / "shallow"
         return frozenset(path.read_text("ascii").split()) if path.exists() else frozenset()
 
-    def run(self, *args: str, stdin: bytes | None = None, git_dir: Path | None = None) -> bytes:
+    def run(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        git_dir: Path | None = None,
+        variables: Mapping[str, str] | None = None,
+        accept: tuple[int, ...] = (0,),
+    ) -> bytes:
         """Run `git ARGS` and return its output.
 
+        Args:
+            args: the command and its arguments.
+            stdin: what it reads.
+            git_dir: another git folder than our own.
+            variables: environment variables of this call, such as an index file of its own.
+            accept: exit statuses that are an answer; `merge-tree` says 1 for a conflict.
+
         Raises:
-            GitFailed: git ended with an error status.
+            GitFailed: git ended with another status.
         """
         done = subprocess.run(
             self.command(*args, git_dir=git_dir),
             input=stdin,
             capture_output=True,
-            env=_environment(),
+            env=_environment() | dict(variables or {}),
             cwd=self.attributes.parent,  # attributes of the folder prlore is run in must not count
             check=False,
         )
-        if done.returncode != 0:
+        if done.returncode not in accept:
             stderr = done.stderr.decode("utf-8", "replace").strip()
             raise GitFailed(f"git {args[0]} failed: {stderr or done.returncode}", stderr)
         return done.stdout
@@ -168,6 +185,31 @@ def open_repository(path: Path) -> Iterator[Repository]:
         repository = Repository(borrowed, source, attributes)
         _borrow(repository)
         yield repository
+
+
+def keep_repository(folder: Path, source: Path) -> Repository:
+    """A repository of our own in `folder` that lasts and borrows the objects of the one at `source`.
+
+    It is where trees of candidates are made: nothing that others can write to configures it, and its own attributes
+    keep every byte of a file as it is, whatever a tree's `.gitattributes` ask for.
+
+    Raises:
+        RepositoryError: there is no git repository at `source`.
+    """
+    found = _find_git_dir(source)
+    attributes = folder / "attributes"
+    kept = Repository(folder / "trees.git", found, attributes)
+    if kept.git_dir.is_dir():
+        return kept
+    folder.mkdir(parents=True, exist_ok=True)
+    attributes.write_text(_ATTRIBUTES, encoding="ascii")
+    with tempfile.TemporaryDirectory(prefix="new-", dir=folder) as scratch:
+        new = Repository(Path(scratch) / "trees.git", found, attributes)
+        _borrow(new)
+        (new.git_dir / "info").mkdir()
+        (new.git_dir / "info" / "attributes").write_text(_AS_IT_IS, encoding="ascii")
+        new.git_dir.rename(kept.git_dir)  # a killed start must not look like a finished one
+    return kept
 
 
 def _borrow(repository: Repository) -> None:
