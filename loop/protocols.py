@@ -27,6 +27,7 @@ from loop.records import (
     TreeRef,
     Workload,
 )
+from loop.trees.patches import Change
 
 
 class Blobs(Protocol):
@@ -154,6 +155,15 @@ class Trees(Protocol):
 
     def diff(self, old: TreeRef, new: TreeRef) -> bytes:
         """Full-index binary diff of two trees."""
+
+    def changes(self, old: TreeRef, new: TreeRef) -> tuple[Change, ...]:
+        """What differs between two trees, by path, with modes; renames are a removal and an addition."""
+
+    def paths(self, tree: TreeRef) -> tuple[str, ...]:
+        """All paths of the tree."""
+
+    def patch_id(self, tree: TreeRef, diff: bytes) -> str:
+        """The stable id of a change (`git patch-id`), empty for none."""
 
     def advance(self, best: TreeRef) -> None:
         """Point the campaign's reference `best` at a tree; doing it twice is once."""

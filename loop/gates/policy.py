@@ -52,18 +52,26 @@ class PolicyGate:
         changed = context.trees.changes(context.parent, candidate)
         said = frozenset(context.proposal.files)
         breaches = breaches_of(context.trees, context.parent, candidate, changed)
-        breaches += [Breach("UNDECLARED", c.path, "changed, and not among the files of the proposal") for c in changed if c.path not in said]
+        breaches += [
+            Breach("UNDECLARED", c.path, "changed, and not among the files of the proposal")
+            for c in changed
+            if c.path not in said
+        ]
         found = suspicions_of(context.trees, context.parent, candidate, changed)
         breaches += [Breach(s.reason, "", s.code) for s in found if s.weight == "refuse"]
-        shown = [context.blobs.put(msgspec.json.encode([breaches, [msgspec.to_builtins(s) for s in found]]))]
+        shown = [context.blobs.put(msgspec.json.encode([breaches, found]))]
         if breaches:
             first = breaches[0]
             return failed(self.name, first.reason, f"{first.path}: {first.what}".removeprefix(": "), shown)
         flags = sorted({s.reason for s in found})
-        return passed(self.name, f"{len(changed)} files" + (f"; to look at: {', '.join(flags)}" if flags else ""), shown)
+        return passed(
+            self.name, f"{len(changed)} files" + (f"; to look at: {', '.join(flags)}" if flags else ""), shown
+        )
 
 
-def breaches_of(trees: Trees, parent: TreeRef, candidate: TreeRef, changed: tuple[Change, ...]) -> list[Breach]:
+def breaches_of(
+    trees: Trees, parent: TreeRef, candidate: TreeRef, changed: tuple[Change, ...]
+) -> list[Breach]:
     """What a change of trees does that it may not, the gravest kinds first."""
     if not changed:
         return [Breach("EMPTY", "", "the patch changes nothing")]
@@ -115,13 +123,25 @@ def _of_names(trees: Trees, candidate: TreeRef, changed: tuple[Change, ...]) -> 
     folded: dict[str, int] = {}
     for path in held:
         folded[path.casefold()] = folded.get(path.casefold(), 0) + 1
-    found = [Breach("SHADOWS", p, "takes the name of another library's module") for p in new if shadows(p, held)]
-    return found + [Breach("PATH", p, "differs from another file by case only") for p in new if folded[p.casefold()] > 1]
+    found = [
+        Breach("SHADOWS", p, "takes the name of another library's module") for p in new if shadows(p, held)
+    ]
+    return found + [
+        Breach("PATH", p, "differs from another file by case only") for p in new if folded[p.casefold()] > 1
+    ]
 
 
 def _of_build(path: str, old: bytes, new: bytes) -> list[Breach]:
     """A build list that fetches or runs something it did not before."""
-    words = (b"GIT_TAG", b"GIT_REPOSITORY", b"FetchContent_Declare", b"ExternalProject", b"DOWNLOAD", b"execute_process", b"add_custom_command")
+    words = (
+        b"GIT_TAG",
+        b"GIT_REPOSITORY",
+        b"FetchContent_Declare",
+        b"ExternalProject",
+        b"DOWNLOAD",
+        b"execute_process",
+        b"add_custom_command",
+    )
     before = set(old.split(b"\n"))
     bad = [line for line in new.split(b"\n") if line not in before and any(w in line for w in words)]
     return [Breach("DEPENDENCY", path, bad[0].decode("utf-8", "replace").strip()[:120])] if bad else []
@@ -146,7 +166,9 @@ def _changed_lines(old: bytes, new: bytes) -> int:
     return sum(abs(n) for n in counts.values())
 
 
-def suspicions_of(trees: Trees, parent: TreeRef, candidate: TreeRef, changed: tuple[Change, ...]) -> list[Suspicion]:
+def suspicions_of(
+    trees: Trees, parent: TreeRef, candidate: TreeRef, changed: tuple[Change, ...]
+) -> list[Suspicion]:
     """Suspicious constructs that a change of trees brings into Python code; tests are judged by where they run."""
     paths = [c.path for c in changed if c.path.endswith((".py", ".pyi")) and rule_on(c.path).place == "code"]
     before = {p: trees.read(parent, p) for p in paths}

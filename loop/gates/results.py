@@ -6,18 +6,22 @@ from collections.abc import Sequence
 
 from loop.records import Cost, GateResult
 
+_NOTHING = Cost()
 
-def passed(gate: str, detail: str = "", artefacts: Sequence[str] = (), cost: Cost = Cost()) -> GateResult:
+
+def passed(gate: str, detail: str = "", artefacts: Sequence[str] = (), cost: Cost = _NOTHING) -> GateResult:
     """The candidate goes on."""
     return GateResult(gate, "pass", "", detail[:600], tuple(artefacts), cost)
 
 
-def failed(gate: str, reason: str, detail: str, artefacts: Sequence[str] = (), cost: Cost = Cost()) -> GateResult:
+def failed(
+    gate: str, reason: str, detail: str, artefacts: Sequence[str] = (), cost: Cost = _NOTHING
+) -> GateResult:
     """The candidate ends here; `reason` is a code in capitals."""
     return GateResult(gate, "fail", reason, detail[:600], tuple(artefacts), cost)
 
 
-def not_evaluated(gate: str, reason: str, detail: str, cost: Cost = Cost()) -> GateResult:
+def not_evaluated(gate: str, reason: str, detail: str, cost: Cost = _NOTHING) -> GateResult:
     """Nothing was learned about the candidate; the infrastructure or the spec is the cause."""
     return GateResult(gate, "not_evaluated", reason, detail[:600], (), cost)
 

@@ -19,11 +19,26 @@ Weight = Literal["refuse", "flag"]
 _CLOCKS = frozenset(
     "time perf_counter perf_counter_ns monotonic monotonic_ns process_time time_ns sleep get_event_loop now".split()
 )
-_TIMERS = ("time", "datetime", "timeit", "torch.cuda", "torch.cuda.Event", "asyncio", "builtins", "torch.profiler")
+_TIMERS = (
+    "time",
+    "datetime",
+    "timeit",
+    "torch.cuda",
+    "torch.cuda.Event",
+    "asyncio",
+    "builtins",
+    "torch.profiler",
+)
 _HARNESS = re.compile(r"prlore|autobench|guidellm", re.IGNORECASE)
-_PEEKING = re.compile(r"/proc/(?:\d+|self|\*|\{|%|$)?/?(?:cmdline|environ|comm|status|maps|mem|stat)?$|^/proc/?$")
-_HARMLESS_PROC = re.compile(r"/proc/(?:cpuinfo|meminfo|sys|driver|mounts|stat|loadavg|self/(?:status|cgroup|mountinfo))")
-_ASSASSINS = re.compile(r"\b(?:pkill|killall|renice|tc qdisc|nvidia-smi\s+-(?:r|pm|lgc|pl)|cpulimit|ionice)\b")
+_PEEKING = re.compile(
+    r"/proc/(?:\d+|self|\*|\{|%|$)?/?(?:cmdline|environ|comm|status|maps|mem|stat)?$|^/proc/?$"
+)
+_HARMLESS_PROC = re.compile(
+    r"/proc/(?:cpuinfo|meminfo|sys|driver|mounts|stat|loadavg|self/(?:status|cgroup|mountinfo))"
+)
+_ASSASSINS = re.compile(
+    r"\b(?:pkill|killall|renice|tc qdisc|nvidia-smi\s+-(?:r|pm|lgc|pl)|cpulimit|ionice)\b"
+)
 _HUNTING = frozenset("process_iter pids SIGSTOP SIGCONT setpriority sched_setscheduler".split())
 _TRACES = frozenset("settrace setprofile addaudithook set_asyncgen_hooks".split())
 
@@ -75,7 +90,10 @@ def _imported(tree: ast.Module) -> dict[str, str]:
     found: dict[str, str] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found |= {(a.asname or a.name.split(".")[0]): (a.name if a.asname else a.name.split(".")[0]) for a in node.names}
+            found |= {
+                (a.asname or a.name.split(".")[0]): (a.name if a.asname else a.name.split(".")[0])
+                for a in node.names
+            }
         elif isinstance(node, ast.ImportFrom) and node.module:
             found |= {(a.asname or a.name): f"{node.module}.{a.name}" for a in node.names}
     return found
@@ -121,16 +139,38 @@ def _assigned(targets: Iterable[ast.AST], names: Mapping[str, str]) -> Iterator[
             yield from _replaced(_dotted(target.value, names), target.attr)
         elif isinstance(target, ast.Subscript):
             place = _dotted(target.value, names)
-            if place == "sys.modules" or place.endswith(".__dict__") and place.split(".")[0] in ("time", "torch", "builtins"):
+            if place == "sys.modules" or (
+                place.endswith(".__dict__") and place.split(".")[0] in ("time", "torch", "builtins")
+            ):
                 yield "MODULE_PATCH", "refuse"
 
 
 def _replaced(owner: str, name: str) -> Iterator[tuple[str, Weight]]:
     """Setting `owner.name`."""
-    if owner in ("time", "datetime", "timeit", "builtins") or (owner in _TIMERS and name in (*_CLOCKS, "Event", "synchronize", "elapsed_time")):
+    if owner in ("time", "datetime", "timeit", "builtins") or (
+        owner in _TIMERS and name in (*_CLOCKS, "Event", "synchronize", "elapsed_time")
+    ):
         yield "TIMER_PATCH", "refuse"
-    elif owner == "torch.cuda.Event" or owner == "sys" and name in ("modules", "meta_path", "path_hooks", "stdout"):
+    elif owner == "torch.cuda.Event" or (
+        owner == "sys" and name in ("modules", "meta_path", "path_hooks", "stdout")
+    ):
         yield "MODULE_PATCH", "refuse"
+
+
+_PATCHERS = frozenset(
+    "sys.meta_path.insert sys.meta_path.append sys.path_hooks.insert sys.path_hooks.append".split()
+)
+_FLAGGED = {
+    "os.kill": "SIGNALS",
+    "os.killpg": "SIGNALS",
+    "os.system": "PROCESS",
+    "os.popen": "PROCESS",
+    "time.sleep": "SLEEP",
+    "asyncio.sleep": "SLEEP",
+}
+_DECODERS = frozenset("b64decode decompress loads fromhex".split())
+_HASHES = frozenset("hash hashlib.sha256 hashlib.md5 hashlib.blake2b".split())
+_CASTS = frozenset("half bfloat16 to".split())
 
 
 def _called(node: ast.Call, names: Mapping[str, str]) -> Iterator[tuple[str, Weight]]:
@@ -138,24 +178,18 @@ def _called(node: ast.Call, names: Mapping[str, str]) -> Iterator[tuple[str, Wei
     first = _dotted(node.args[0], names) if node.args else ""
     if called in ("setattr", "delattr") and first in _TIMERS:
         yield "TIMER_PATCH", "refuse"
-    elif called.endswith(("mock.patch", "mock.patch.object", "monkeypatch.setattr")):
+    if called in _PATCHERS or called.endswith(("mock.patch", "mock.patch.object", "monkeypatch.setattr")):
         yield "MODULE_PATCH", "refuse"
-    elif called in ("sys.meta_path.insert", "sys.meta_path.append", "sys.path_hooks.insert", "sys.path_hooks.append"):
-        yield "MODULE_PATCH", "refuse"
-    elif called.startswith("sys.") and called.rpartition(".")[2] in _TRACES:
+    if called.startswith("sys.") and called.rpartition(".")[2] in _TRACES:
         yield "TRACE_HOOK", "refuse"
-    elif called in ("exec", "eval") and node.args and not isinstance(node.args[0], ast.Constant):
-        hidden = any(isinstance(n, ast.Attribute) and n.attr in ("b64decode", "decompress", "loads", "fromhex") for n in ast.walk(node))
+    if called in ("exec", "eval") and node.args and not isinstance(node.args[0], ast.Constant):
+        hidden = any(isinstance(n, ast.Attribute) and n.attr in _DECODERS for n in ast.walk(node))
         yield "EXEC", "refuse" if hidden else "flag"
-    elif called in ("os.kill", "os.killpg"):
-        yield "SIGNALS", "flag"
-    elif called in ("os.system", "os.popen") or called.startswith("subprocess."):
-        yield "PROCESS", "flag"
-    elif called in ("time.sleep", "asyncio.sleep"):
-        yield "SLEEP", "flag"
-    elif called in ("hash", "hashlib.sha256", "hashlib.md5", "hashlib.blake2b") and _about_prompts(node):
+    if called in _FLAGGED or called.startswith("subprocess."):
+        yield _FLAGGED.get(called, "PROCESS"), "flag"
+    if called in _HASHES and _about_prompts(node):
         yield "PROMPT_CACHE", "flag"
-    elif called.rpartition(".")[2] in ("half", "bfloat16", "to") and re.search(r"float8|fp8|int8|int4|float16|half", _shown(node)):
+    if called.rpartition(".")[2] in _CASTS and re.search(r"float8|fp8|int8|int4|float16|half", _shown(node)):
         yield "DTYPE", "flag"
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 
 from loop.records import TreeRef
 from loop.trees import patches, untrusted
 from loop.trees.store import TreeStore
+
+BEST = "refs/heads/best"
 
 
 class CampaignTrees:
@@ -77,6 +78,11 @@ class CampaignTrees:
         """The stable id of a change; empty for none."""
         return patches.patch_id(self.store(tree.repository), diff)
 
-    def paths(self, tree: TreeRef, under: Sequence[str] = ()) -> tuple[str, ...]:
-        """Paths of a tree."""
-        return tuple(self.store(tree.repository).entries(tree.tree, under))
+    def paths(self, tree: TreeRef) -> tuple[str, ...]:
+        """All paths of the tree."""
+        return tuple(self.store(tree.repository).entries(tree.tree))
+
+    def advance(self, best: TreeRef) -> None:
+        """Point the campaign's reference `best` at a tree; doing it twice is once."""
+        store = self.store(best.repository)
+        store.set_ref(BEST, best.commit, store.ref(BEST))

@@ -46,7 +46,10 @@ def three_way(trees: TreeStore, base: str, ours: str, theirs: str) -> Merged:
         TreeError: a name is no tree.
     """
     root = trees.commit(trees.tree_of(base), (), "base")
-    sides = [trees.commit(trees.tree_of(side), (root,), name) for side, name in ((ours, "ours"), (theirs, "theirs"))]
+    sides = [
+        trees.commit(trees.tree_of(side), (root,), name)
+        for side, name in ((ours, "ours"), (theirs, "theirs"))
+    ]
     raw = trees.repository.run("merge-tree", "--write-tree", "-z", "--no-messages", *sides, accept=(0, 1))
     fields = raw.split(b"\0")
     stages: dict[str, dict[int, Entry]] = {}

@@ -37,7 +37,14 @@ def diff(trees: TreeStore, old: str, new: str) -> bytes:
 def changes(trees: TreeStore, old: str, new: str) -> tuple[Change, ...]:
     """What differs between two trees, by path."""
     raw = trees.repository.run(
-        "diff-tree", "-r", "--raw", "-z", "--no-renames", "--no-abbrev", trees.tree_of(old), trees.tree_of(new)
+        "diff-tree",
+        "-r",
+        "--raw",
+        "-z",
+        "--no-renames",
+        "--no-abbrev",
+        trees.tree_of(old),
+        trees.tree_of(new),
     )
     fields = iter(raw.split(b"\0"))
     found = []
@@ -63,11 +70,15 @@ def apply(trees: TreeStore, tree: str, patch: bytes) -> str:
         raise DoesNotApply(f"the patch has {len(patch)} bytes, more than {LARGEST_PATCH}")
     with trees.index(tree) as variables:
         try:
-            trees.repository.run("apply", "--cached", "--whitespace=nowarn", "-", stdin=patch, variables=variables)
+            trees.repository.run(
+                "apply", "--cached", "--whitespace=nowarn", "-", stdin=patch, variables=variables
+            )
             return trees.repository.run("write-tree", variables=variables).decode().strip()
         except GitFailed as exc:
             said = exc.stderr.strip().splitlines()
-            raise DoesNotApply(f"the patch does not apply: {said[0] if said else 'git refused it'}"[:300]) from exc
+            raise DoesNotApply(
+                f"the patch does not apply: {said[0] if said else 'git refused it'}"[:300]
+            ) from exc
 
 
 def patch_id(trees: TreeStore, patch: bytes) -> str:

@@ -75,9 +75,13 @@ class TreeStore:
             TreeError: there is none.
         """
         try:
-            out = self.repository.run("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{tree}}")
+            out = self.repository.run(
+                "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{tree}}"
+            )
         except (GitFailed, ValueError):
-            raise TreeError(f"no tree named {name!r} in {self.repository.source}: give a whole commit name") from None
+            raise TreeError(
+                f"no tree named {name!r} in {self.repository.source}: give a whole commit name"
+            ) from None
         return out.decode().strip()
 
     @contextmanager
@@ -137,16 +141,23 @@ class TreeStore:
         with self.index(tree) as variables:
             try:
                 self.repository.run("update-index", "-z", "--index-info", stdin=rows, variables=variables)
-                return self.repository.run("write-tree", variables=variables).decode().strip()
+                made = self.repository.run("write-tree", variables=variables).decode().strip()
             except GitFailed as exc:
                 raise TreeError(f"git does not take these paths: {exc.stderr[:200]}") from exc
+        held = self.entries(made)
+        refused = [path for path, entry in changes.items() if held.get(path) != entry]
+        if refused:  # git passes over what it finds unsafe and says it succeeded
+            raise TreeError(f"git does not take the path {refused[0][:200]!r}")
+        return made
 
     def with_contents(self, tree: str, contents: Mapping[str, bytes | None]) -> str:
         """The tree with some files' contents replaced; modes stay, a new file is not executable, None removes."""
         held = self.entries(tree, list(contents)) if contents else {}
         written = [(path, content) for path, content in contents.items() if content is not None]
         names = self.add_blobs([content for _, content in written]) if written else []
-        changes: dict[str, Entry | None] = {path: None for path, content in contents.items() if content is None}
+        changes: dict[str, Entry | None] = {
+            path: None for path, content in contents.items() if content is None
+        }
         for (path, _), name in zip(written, names, strict=True):
             mode = held[path].mode if path in held and held[path].mode in (FILE, EXECUTABLE) else FILE
             changes[path] = Entry(mode, name)
@@ -160,7 +171,11 @@ class TreeStore:
 
     def ref(self, name: str) -> str | None:
         """Where a ref of the driver stands, None where there is none."""
-        out = self.repository.run("for-each-ref", "--format=%(refname) %(objectname)", name).decode().splitlines()
+        out = (
+            self.repository.run("for-each-ref", "--format=%(refname) %(objectname)", name)
+            .decode()
+            .splitlines()
+        )
         return next((row.split()[1] for row in out if row.split()[0] == name), None)
 
     def set_ref(self, name: str, to: str, expected: str | None) -> None:

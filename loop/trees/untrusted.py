@@ -58,7 +58,14 @@ def clone(trees: TreeStore, tree: str, folder: Path) -> None:
     date = {f"GIT_{role}_{what}": value for role in ("AUTHOR", "COMMITTER")
             for what, value in (("NAME", "prlore"), ("EMAIL", "prlore@localhost"), ("DATE", "1735689600 +0000"))}  # fmt: skip
     run = trees.repository.run
-    run("init", "--quiet", "--initial-branch=work", f"--object-format={trees.object_format}", git_dir=own, variables=here)
+    run(
+        "init",
+        "--quiet",
+        "--initial-branch=work",
+        f"--object-format={trees.object_format}",
+        git_dir=own,
+        variables=here,
+    )
     (own / "info").mkdir(exist_ok=True)
     run("add", "--all", "--force", git_dir=own, variables=here)
     run("commit", "--quiet", "--no-verify", "-m", "Start", git_dir=own, variables=here | date)
@@ -92,7 +99,9 @@ def snapshot(trees: TreeStore, base: str, folder: Path) -> Snapshot:
     for path, entry in held.items():
         if path not in found and entry.mode != SUBMODULE:
             changes[path] = None
-    return Snapshot(trees.with_entries(base, changes) if changes else trees.tree_of(base), tuple(odd), len(ignored))
+    return Snapshot(
+        trees.with_entries(base, changes) if changes else trees.tree_of(base), tuple(odd), len(ignored)
+    )
 
 
 def _files(folder: Path, held: Mapping[str, Entry], odd: list[str]) -> Iterator[tuple[str, str, bytes]]:
@@ -115,8 +124,8 @@ def _files(folder: Path, held: Mapping[str, Entry], odd: list[str]) -> Iterator[
             seen += 1
             if seen > _MOST_FILES:
                 raise SnapshotRefused(f"{folder}: over {_MOST_FILES} files")
-            if name.lower() == ".git":
-                odd.append(f"{prefix}{name}: a repository within")
+            if name.lower() in (".git", "git~1") or "\\" in name:  # git takes none of these
+                odd.append(f"{prefix}{name}: a name git does not take")
                 continue
             read = _read(name, handle, prefix + name, odd)
             if read:
