@@ -1,0 +1,3 @@
+"""A small serving engine of known costs."""
+
+__version__ = "1.0.0"

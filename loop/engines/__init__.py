@@ -1,0 +1,1 @@
+"""Serving engines as processes: found by probing, never imported."""

@@ -1,0 +1,1 @@
+"""A neutral load generator: its own process, its own tokenizer, its own clock."""
