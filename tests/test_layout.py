@@ -47,7 +47,9 @@ OWNERS = {
     "httpx": {"kb/llm/client.py"},
     "sentence_transformers": {"kb/encoders/transformer.py", "kb/training/run.py", "kb/training/static.py"},
     "onnxruntime": {"kb/encoders/onnx_session.py", "kb/training/export.py"},
-    "tokenizers": {"kb/encoders/onnx_session.py"},
+    "tokenizers": {"kb/encoders/onnx_session.py", "loop/load/prompts.py"},
+    "aiohttp": {"loop/load/client.py", "loop/load/__main__.py"},
+    "optuna": {"loop/fair/search.py"},
     "matplotlib": {"analysis/bench/plots.py"},
     "scipy": {"analysis/bench/intervals.py"},
     "ncu_report": {"analysis/counters/report_file.py"},
@@ -57,6 +59,8 @@ STARTERS = {
     "ingest/git.py",
     "ingest/github/tokens.py",
     "kb/doctor.py",
+    "loop/engines/process.py",  # servers and the load generator
+    "loop/engines/supervisor.py",  # becomes a server's parent, so that none outlives its driver
     "loop/sandbox/limits.py",  # becomes the command, after it has bound itself
     "loop/sandbox/run.py",  # tests and agents
 }
@@ -64,6 +68,7 @@ ON_DEMAND = {
     "torch",
     "matplotlib",
     "ncu_report",
+    "optuna",
     "sentence_transformers",
     "transformers",
     "sglang",
@@ -187,6 +192,7 @@ def test_the_wheel_holds_the_packages_and_the_data():
         "train",
         "plots",
         "ncu",
+        "tune",
         "sglang",
         "vllm",
         "trtllm",

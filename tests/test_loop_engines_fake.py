@@ -43,13 +43,16 @@ def tree(tmp_path_factory):
 
 
 def launch(model, tree=None, *flags):
-    return Launch("fake", str(model), str(tree) if tree else None, tree_hash(tree) if tree else "", flags=flags)
+    return Launch(
+        "fake", str(model), str(tree) if tree else None, tree_hash(tree) if tree else "", flags=flags
+    )
 
 
 @pytest.fixture(scope="module")
 def server(model, tree, tmp_path_factory):
     made = engine_named("fake").start(
-        launch(model, tree, "--attention-backend", "fused", "--no-such-option", "1"), tmp_path_factory.mktemp("run")
+        launch(model, tree, "--attention-backend", "fused", "--no-such-option", "1"),
+        tmp_path_factory.mktemp("run"),
     )
     yield made
     made.stop()
@@ -113,9 +116,9 @@ def test_options_that_cannot_stand_together_end_the_server_with_a_reason(model, 
 
 
 def test_a_source_without_the_package_is_said_to_lack_it(model, tmp_path):
-    assert "holds no" in engine_named("fake").missing(launch(model, tmp_path)) or "not installed" in engine_named(
-        "fake"
-    ).missing(launch(model, tmp_path))
+    assert "holds no" in engine_named("fake").missing(
+        launch(model, tmp_path)
+    ) or "not installed" in engine_named("fake").missing(launch(model, tmp_path))
 
 
 def test_an_absent_engine_is_missing_and_nothing_stands_in_for_it(model, tmp_path):
@@ -141,7 +144,10 @@ def answers(model, tree, tmp_path, prompts=("w1 w2 w3 w4", "w5 w6 w7"), tokens=1
     server = engine_named("fake").start(launch(model, tree), tmp_path)
     try:
         spec = msgspec.structs.replace(
-            HttpBencher(model).spec(server.url, str(model), CHAT, 1), prompts=prompts, output_len=tokens, concurrency=1
+            HttpBencher(model).spec(server.url, str(model), CHAT, 1),
+            prompts=prompts,
+            output_len=tokens,
+            concurrency=1,
         )
         return generate(spec)
     finally:
@@ -155,26 +161,34 @@ def patched(tree, planted, tmp_path):
     return copy
 
 
+@pytest.fixture(scope="module")
+def honest(model, tree, tmp_path_factory):
+    return answers(model, tree, tmp_path_factory.mktemp("honest"))
+
+
+def test_an_honest_tree_serves_in_full(honest):
+    assert all(row.ok for row in honest.rows)
+
+
 @pytest.mark.parametrize("cheat", CHEATS, ids=[cheat.name for cheat in CHEATS])
-def test_every_cheat_applies_and_is_seen_where_it_says(cheat, model, tree, tmp_path):
+def test_every_cheat_applies_and_is_seen_where_it_says(cheat, model, tree, honest, tmp_path):
     copy = patched(tree, cheat, tmp_path)
     if cheat.caught_by not in ("length", "answers"):
         return  # seeds, clocks and pauses are the campaign's to try; that the patch applies is what is held here
-    honest, cheated = answers(model, tree, tmp_path / "a"), answers(model, copy, tmp_path / "b")
-    assert all(row.ok for row in honest.rows)
+    cheated = answers(model, copy, tmp_path / "run")
     if cheat.caught_by == "length":
-        false_count = cheat.name == "early stop with a false count"
-        assert false_count or not any(row.ok for row in cheated.rows)
+        assert not any(row.ok for row in cheated.rows)
+        if "false count" in cheat.name:
+            assert all(reply.claimed_tokens >= 16 for reply in cheated.replies)
     else:
         assert [r.text for r in honest.rows] != [r.text for r in cheated.rows]
 
 
-def test_a_regression_and_a_gain_leave_the_answers_alone(model, tree, tmp_path):
-    before = answers(model, tree, tmp_path / "a")
-    for number, planted in enumerate((REGRESSION, gain(3))):
-        copy = patched(tree, planted, tmp_path / str(number))
-        after = answers(model, copy, tmp_path / f"b{number}")
-        assert [r.text for r in after.rows] == [r.text for r in before.rows]
+def test_a_regression_and_a_gain_leave_the_answers_alone(model, tree, honest, tmp_path):
+    copy = patched(tree, REGRESSION, tmp_path)
+    gain(3).apply(copy)
+    after = answers(model, copy, tmp_path / "run")
+    assert [r.text for r in after.rows] == [r.text for r in honest.rows]
 
 
 def test_a_gain_is_worth_what_it_says(tree, tmp_path):

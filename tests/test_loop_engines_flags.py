@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from loop.engines.flags import accepted, grouped, merged, parse_help
@@ -64,10 +64,14 @@ def test_numbers_below_zero_are_values():
     assert list(grouped(("--a", "-1", "--b", "-2.5", "c"))) == [("--a", ("-1",)), ("--b", ("-2.5", "c"))]
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     st.dictionaries(
         st.from_regex(r"--[a-z]{2,12}(-[a-z]{2,8}){0,3}", fullmatch=True),
-        st.one_of(st.none(), st.lists(st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True), min_size=1, max_size=4, unique=True)),
+        st.one_of(
+            st.none(),
+            st.lists(st.from_regex(r"[a-z0-9]{1,8}", fullmatch=True), min_size=1, max_size=4, unique=True),
+        ),
         max_size=8,
     )
 )
@@ -75,7 +79,9 @@ def test_whatever_argparse_prints_is_read_back(options):
     options.pop("--help", None)
     parser = argparse.ArgumentParser(prog="x", allow_abbrev=False)
     for name, choices in options.items():
-        parser.add_argument(name, choices=choices, help="Sentence with --another-name in it, {a,b}.", default=None)
+        parser.add_argument(
+            name, choices=choices, help="Sentence with --another-name in it, {a,b}.", default=None
+        )
     known = parse_help(parser.format_help())
     assert {n for n in known if n.startswith("--")} == {*options, "--help"}
     assert all(known[name].choices == tuple(choices or ()) for name, choices in options.items())

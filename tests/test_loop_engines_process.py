@@ -41,13 +41,18 @@ def family(tmp_path, *argv):
 
 
 def gone(pids):
-    return all(not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2] for pid in pids)
+    return all(
+        not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]
+        for pid in pids
+    )
 
 
 def test_stopping_ends_children_that_left_the_group_and_ignore_being_asked(tmp_path, monkeypatch):
     monkeypatch.setattr("loop.engines.supervisor._POLITE_S", 0.5)
     made = family(tmp_path, sys.executable, "-c", STUBBORN)
-    members = wait_for(lambda: m if len(m := made.members()) == 2 and "deaf" in made.log.read_text() else None)
+    members = wait_for(
+        lambda: m if len(m := made.members()) == 2 and "deaf" in made.log.read_text() else None
+    )
     made.stop()
     made.stop()
     assert gone(members)
@@ -124,7 +129,9 @@ def test_a_command_that_is_not_there_is_one_line(tmp_path):
 def test_children_know_only_what_they_are_told(monkeypatch):
     monkeypatch.setenv("GITHUB_TOKEN", "secret")
     said = output_of(
-        [sys.executable, "-c", "import os; print(sorted(os.environ))"], environment({"OWN": "1"}), timeout_s=60
+        [sys.executable, "-c", "import os; print(sorted(os.environ))"],
+        environment({"OWN": "1"}),
+        timeout_s=60,
     )
     assert "GITHUB_TOKEN" not in said
     assert "OWN" in said
@@ -151,10 +158,17 @@ def test_a_folder_is_named_as_git_names_it(tmp_path):
     (tree / "a" / "__pycache__" / "x.pyc").write_text("no")
     assert tree_hash(tree) == here
     (tree / "a" / "__pycache__" / "x.pyc").unlink()
-    env = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1", "PATH": os.environ["PATH"], "HOME": str(tmp_path)}
+    env = {
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+    }
     for command in (["init", "-q"], ["add", "-A"]):
         subprocess.run(["git", *command], cwd=tree, check=True, env=env)
-    named = subprocess.run(["git", "write-tree"], cwd=tree, check=True, env=env, capture_output=True, text=True)
+    named = subprocess.run(
+        ["git", "write-tree"], cwd=tree, check=True, env=env, capture_output=True, text=True
+    )
     assert named.stdout.strip() == here
     with contextlib.suppress(FileNotFoundError):
         (tree / "a" / "x.py").write_text("x = 2\n")

@@ -15,7 +15,7 @@ from pathlib import Path
 from loop.engines import digest as digests
 from loop.engines.errors import CannotProfile, EngineFailed
 from loop.engines.flags import Option, Rejected, accepted, merged, parse_help
-from loop.engines.http import get_json, post_json, responds
+from loop.engines.http import get_json, responds
 from loop.engines.probe import Found, ask, help_of, interpreter
 from loop.engines.process import Family, environment
 from loop.engines.server import LiveServer
@@ -105,7 +105,9 @@ class PythonEngine:
         if found.origin is None:
             return f"{self.name} is not installed for {found.executable}; pip install 'prlore[{self.name}]'"
         if launch.source and not Path(found.origin).resolve().is_relative_to(Path(launch.source).resolve()):
-            return f"{launch.source} holds no {self.source_folder or '.'}/{self.package}; found {found.origin}"
+            return (
+                f"{launch.source} holds no {self.source_folder or '.'}/{self.package}; found {found.origin}"
+            )
         return None
 
     def found(self, launch: Launch) -> Found:
@@ -114,7 +116,8 @@ class PythonEngine:
         Raises:
             EngineFailed: it can't be asked.
         """
-        return ask(interpreter(launch), self.package, self.distributions, self.environment(launch))
+        variables = tuple(sorted(self.environment(launch).items()))
+        return ask(interpreter(launch), self.package, self.distributions, variables)
 
     def environment(self, launch: Launch) -> dict[str, str]:
         """Variables of the server beyond the allowed ones."""
@@ -144,7 +147,9 @@ class PythonEngine:
         python = interpreter(launch)
         text = self._help(launch)
         wanted = merged(self.defaults(launch), launch.flags)
-        kept, rejected = accepted(wanted, parse_help(text), f"{self.name} {self.found(launch).version or ''}".strip())
+        kept, rejected = accepted(
+            wanted, parse_help(text), f"{self.name} {self.found(launch).version or ''}".strip()
+        )
         argv = (*self.program(python, launch), *self.own_options(launch, port), *kept)
         return Command(argv, rejected, hashlib.sha256(text.encode()).hexdigest() if text else "")
 
@@ -192,7 +197,9 @@ class PythonEngine:
             if not family.alive:
                 raise EngineFailed(f"{self.name} ended after {waited():.0f} s: {family.last_words()}")
             if waited() > self.ready_s:
-                raise EngineFailed(f"{self.name} is not ready after {self.ready_s:.0f} s: {family.last_words()}")
+                raise EngineFailed(
+                    f"{self.name} is not ready after {self.ready_s:.0f} s: {family.last_words()}"
+                )
             time.sleep(_POLL_S)
 
     def digest(self, traces: tuple[Path, ...], launch: Launch, stage: Stage, blobs: Blobs) -> ProfileDigest:
@@ -206,6 +213,3 @@ def free_port() -> int:
         made.bind(("127.0.0.1", 0))
         port: int = made.getsockname()[1]
         return port
-
-
-__all__ = ["Command", "PythonEngine", "free_port", "post_json"]

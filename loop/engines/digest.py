@@ -39,7 +39,10 @@ def digest(
     opened = [Trace.open(path) for path in sorted(traces)]
     reports = [(trace, report_of(trace)) for trace in opened]
     time, trace, report = max(
-        ((sum(row.kernel_ns for row in r.stages if stage in ("all", row.stage.value)), t, r) for t, r in reports),
+        (
+            (sum(row.kernel_ns for row in r.stages if stage in ("all", row.stage.value)), t, r)
+            for t, r in reports
+        ),
         key=lambda found: found[0],
         default=(0, None, None),
     )
@@ -89,7 +92,10 @@ def _rows(
 
 def _implementation(row: KernelRow) -> tuple[str, str]:
     """What rows have in common that one change would speed up: the function that launches them, else their name."""
-    return (row.family, row.source.partition(" ")[2] + row.source.rpartition(":")[0] if row.source else row.short)
+    return (
+        row.family,
+        row.source.partition(" ")[2] + row.source.rpartition(":")[0] if row.source else row.short,
+    )
 
 
 def _place(frame: str, source_folder: str) -> tuple[str, str] | None:

@@ -53,7 +53,12 @@ def shipped_tree() -> Path:
 def write_model(folder: Path, layers: int = 8, hidden: int = 512, words: int = 2048) -> Path:
     """A model for it: a shape and a tokenizer of whole words, so that counts are exact."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = {"architectures": ["TinyServe"], "num_hidden_layers": layers, "hidden_size": hidden, "vocab_size": words}
+    config = {
+        "architectures": ["TinyServe"],
+        "num_hidden_layers": layers,
+        "hidden_size": hidden,
+        "vocab_size": words,
+    }
     vocabulary = {"<unk>": 0} | {f"w{number}": number for number in range(1, words)}
     tokenizer = {
         "version": "1.0", "truncation": None, "padding": None, "normalizer": None, "post_processor": None,

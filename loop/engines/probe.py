@@ -6,7 +6,6 @@ import functools
 import hashlib
 import shutil
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -59,16 +58,26 @@ def interpreter(launch: Launch) -> str:
     return found
 
 
+@functools.lru_cache(maxsize=64)
 def ask(
-    python: str, package: str, distributions: tuple[str, ...], env: Mapping[str, str], cwd: Path | None = None
+    python: str,
+    package: str,
+    distributions: tuple[str, ...],
+    env: tuple[tuple[str, str], ...],
+    cwd: Path | None = None,
 ) -> Found:
     """Where a package would be loaded from, and what is installed.
+
+    Asked once, as an environment is not changed while a step runs.
 
     Raises:
         EngineFailed: the interpreter can't say.
     """
     text = output_of(
-        [python, "-c", _QUESTION, package, *distributions], environment(env), timeout_s=_PROBE_S, cwd=cwd
+        [python, "-c", _QUESTION, package, *distributions],
+        environment(dict(env)),
+        timeout_s=_PROBE_S,
+        cwd=cwd,
     )
     try:
         return msgspec.json.decode(text.strip().splitlines()[-1], type=Found)

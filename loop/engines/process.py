@@ -121,7 +121,12 @@ class Family:
 
 
 def output_of(
-    argv: Sequence[str], env: Mapping[str, str], *, timeout_s: float, cwd: Path | None = None, data: bytes = b""
+    argv: Sequence[str],
+    env: Mapping[str, str],
+    *,
+    timeout_s: float,
+    cwd: Path | None = None,
+    data: bytes = b"",
 ) -> str:
     """What a short command prints, standard output and error.
 

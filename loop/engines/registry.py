@@ -9,9 +9,7 @@ from loop.engines.sglang import Sglang
 from loop.engines.trtllm import TensorRtLlm
 from loop.engines.vllm import Vllm
 
-ENGINES: dict[str, type[PythonEngine]] = {
-    kind.name: kind for kind in (Sglang, Vllm, TensorRtLlm, FakeEngine)
-}
+ENGINES: dict[str, type[PythonEngine]] = {kind.name: kind for kind in (Sglang, Vllm, TensorRtLlm, FakeEngine)}
 
 
 def engine_named(name: str) -> PythonEngine:

@@ -37,7 +37,13 @@ class LiveServer:
     """
 
     def __init__(
-        self, engine: PythonEngine, launch: Launch, command: Command, family: Family, url: str, directory: Path
+        self,
+        engine: PythonEngine,
+        launch: Launch,
+        command: Command,
+        family: Family,
+        url: str,
+        directory: Path,
     ) -> None:
         self._engine, self._launch, self._command = engine, launch, command
         self.family, self._url, self.directory = family, url, directory
@@ -95,7 +101,7 @@ class LiveServer:
         if program is None or place is None:
             raise EngineFailed(f"{self._engine.name} has gone: {self.family.last_words()}")
         variables = procfs.variables(pid)
-        known = {name: variables[name] for name in _INHERITED if name in variables}
+        known = tuple((name, variables[name]) for name in _INHERITED if name in variables)
         # a virtual environment is known by the name it was started under, which the link doesn't tell
         argv0 = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].decode("utf-8", "replace")
         python = argv0 if Path(argv0).is_absolute() and Path(argv0).resolve() == program else str(program)
@@ -113,7 +119,10 @@ class LiveServer:
         )
 
     def _libraries(self, package: Path) -> tuple[tuple[str, str], ...]:
-        roots = (package, *(package.parent / name for name in ("sgl_kernel", "flashinfer", "vllm", "tensorrt_llm")))
+        roots = (
+            package,
+            *(package.parent / name for name in ("sgl_kernel", "flashinfer", "vllm", "tensorrt_llm")),
+        )
         found: dict[Path, None] = {}
         for pid in self.family.members():
             for path in procfs.mapped_files(pid):
@@ -184,9 +193,12 @@ class LiveServer:
 
     def _await_traces(self, directory: Path, before: set[Path]) -> tuple[Path, ...]:
         """New traces, once their sizes no longer change."""
-        until, sizes, still = time.monotonic() + _TRACE_S, {}, 0.0
+        until, still = time.monotonic() + _TRACE_S, 0.0
+        sizes: dict[Path, int] = {}
         while time.monotonic() < until:
-            found = {p: p.stat().st_size for p in self._written(directory) - before if not p.name.startswith(".")}
+            found = {
+                p: p.stat().st_size for p in self._written(directory) - before if not p.name.startswith(".")
+            }
             if found and found == sizes:
                 still += 0.25
                 if still >= _SETTLED_S:

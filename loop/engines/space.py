@@ -101,7 +101,9 @@ def _int(flag: str, *values: str, devices: tuple[str, ...] = ("cpu", "cuda")) ->
     return Parameter(flag, "int", values, devices=devices)
 
 
-def _switch(flag: str, *, off: str = "", devices: tuple[str, ...] = ("cpu", "cuda"), on: bool = False) -> Parameter:
+def _switch(
+    flag: str, *, off: str = "", devices: tuple[str, ...] = ("cpu", "cuda"), on: bool = False
+) -> Parameter:
     return Parameter(flag, "switch", ("on", "off") if on else ("off", "on"), off, devices)
 
 
@@ -187,7 +189,11 @@ def space_of(engine: str, device: str, known: Mapping[str, Option], fixed: tuple
             left.append(f"{p.flag}: this version has no such option")
             continue
         offered = option.choices if option else ()
-        values = tuple(v for v in p.values if not offered or not v or v in offered) if p.kind != "switch" else p.values
+        values = (
+            tuple(v for v in p.values if not offered or not v or v in offered)
+            if p.kind != "switch"
+            else p.values
+        )
         gone = [v for v in p.values if v not in values]
         left += [f"{p.flag} {v}: this version does not offer it" for v in gone]
         if p.kind == "switch" or len(values) > 1:

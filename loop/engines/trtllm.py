@@ -26,7 +26,13 @@ class TensorRtLlm(PythonEngine):
         """CUDA, the package and its command have to be there, and nothing may ask for another backend."""
         if launch.device == "cpu":
             return "trtllm is unsupported here: TensorRT-LLM runs on NVIDIA GPUs only"
-        other = [v for name, values in grouped(launch.flags) if name == "--backend" for v in values if v != "pytorch"]
+        other = [
+            v
+            for name, values in grouped(launch.flags)
+            if name == "--backend"
+            for v in values
+            if v != "pytorch"
+        ]
         if other:
             return f"trtllm is driven with --backend pytorch only, not {other[0]}"
         if reason := super().missing(launch):

@@ -61,7 +61,10 @@ class _Answer:
 
 
 async def send_all(
-    spec: LoadSpec, prompts: Sequence[str], counter: TokenCounter, clock: Callable[[], int] = time.perf_counter_ns
+    spec: LoadSpec,
+    prompts: Sequence[str],
+    counter: TokenCounter,
+    clock: Callable[[], int] = time.perf_counter_ns,
 ) -> tuple[list[Reply], int]:
     """Send prompts and wait for all answers.
 
@@ -175,5 +178,7 @@ async def _read(response: aiohttp.ClientResponse, answer: _Answer, now: Callable
                 answer.end = at
                 answer.texts.append(choice.text)
             if choice.logprobs is not None:
-                answer.logprobs += [value for value in choice.logprobs.token_logprobs or () if value is not None]
+                answer.logprobs += [
+                    value for value in choice.logprobs.token_logprobs or () if value is not None
+                ]
             answer.finish = choice.finish_reason or answer.finish

@@ -130,7 +130,9 @@ class HttpBencher:
         runs: every run that was made, with what the rows leave out.
     """
 
-    def __init__(self, tokenizer: Path, *, warmup: int = 0, timeout_s: float = 300.0, log: Path | None = None) -> None:
+    def __init__(
+        self, tokenizer: Path, *, warmup: int = 0, timeout_s: float = 300.0, log: Path | None = None
+    ) -> None:
         self._tokenizer, self._warmup, self._timeout_s, self._log = tokenizer, warmup, timeout_s, log
         self.runs: list[LoadRun] = []
 

@@ -30,7 +30,9 @@ class TokenCounter:
         try:
             self._tokenizer: Tokenizer = Tokenizer.from_file(str(file))
         except Exception as exc:  # the library raises bare Exception for any file it can't read
-            raise LoadFailed(f"{file}: no tokenizer can be read there ({exc}); name a tokenizer.json") from exc
+            raise LoadFailed(
+                f"{file}: no tokenizer can be read there ({exc}); name a tokenizer.json"
+            ) from exc
         self._tokenizer.no_truncation()
 
     def count(self, text: str) -> int:
@@ -98,4 +100,3 @@ def _draw(counter: TokenCounter, rng: random.Random, length: int) -> str:
     if off > max(1, length // 100):
         raise LoadFailed(f"no prompt of {length} tokens can be drawn from this tokenizer; off by {off}")
     return best
-

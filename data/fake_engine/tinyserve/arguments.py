@@ -12,9 +12,15 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--served-model-name", default=None, help="Name that clients ask for.")
     found.add_argument("--host", default="127.0.0.1", help="Address to listen on.")
     found.add_argument("--port", type=int, default=8000, help="Port to listen on.")
-    found.add_argument("--clock", choices=("sleep", "spin"), default="sleep", help="Wait costs out, or work them off.")
-    found.add_argument("--max-running-requests", type=int, default=16, help="Requests in a decode batch at most.")
-    found.add_argument("--prefill-batch", type=int, default=2, help="Prompts that are prefilled together at most.")
+    found.add_argument(
+        "--clock", choices=("sleep", "spin"), default="sleep", help="Wait costs out, or work them off."
+    )
+    found.add_argument(
+        "--max-running-requests", type=int, default=16, help="Requests in a decode batch at most."
+    )
+    found.add_argument(
+        "--prefill-batch", type=int, default=2, help="Prompts that are prefilled together at most."
+    )
     found.add_argument(
         "--attention-backend", choices=("plain", "fused", "paged"), default="plain", help="Attention kernels."
     )

@@ -22,9 +22,16 @@ class Server:
         self.args, self.loop = args, loop
         self.model = load(args.model_path, args.served_model_name)
         self.device = Device(args.clock)
-        layers = Layers(self.device, self.model.layers, self.model.hidden, args.attention_backend, args.page_size)
+        layers = Layers(
+            self.device, self.model.layers, self.model.hidden, args.attention_backend, args.page_size
+        )
         self.scheduler = Scheduler(
-            self.model, self.device, layers, args.max_running_requests, args.prefill_batch, args.overlap_schedule
+            self.model,
+            self.device,
+            layers,
+            args.max_running_requests,
+            args.prefill_batch,
+            args.overlap_schedule,
         )
         self.profiler = Profiler(self.device)
         self.scheduler.after_step = self.profiler.after_step
@@ -40,7 +47,9 @@ class Server:
             return Answer(body=json.dumps({"object": "list", "data": [{"id": self.model.name}]}).encode())
         if call.path == "/start_profile":
             asked = call.json()
-            self.profiler.start(asked["output_dir"], asked["profile_prefix"], asked["stage"], int(asked["num_steps"]))
+            self.profiler.start(
+                asked["output_dir"], asked["profile_prefix"], asked["stage"], int(asked["num_steps"])
+            )
             return Answer()
         if call.path == "/stop_profile":
             self.profiler.stop()

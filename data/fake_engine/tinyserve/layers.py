@@ -54,11 +54,15 @@ class Layers:
 
     def qkv_projection(self, batch: Batch, layer: int) -> None:
         """Queries, keys and values in one product."""
-        self._run("tinyserve::qkv_linear_gemm", "qkv", tuning.QKV_TOKEN_US * batch.tokens, batch, 3 * layer + 2)
+        self._run(
+            "tinyserve::qkv_linear_gemm", "qkv", tuning.QKV_TOKEN_US * batch.tokens, batch, 3 * layer + 2
+        )
 
     def rotary_embedding(self, batch: Batch, layer: int) -> None:
         """Rotary position embedding."""
-        self._run("tinyserve::rotary_embedding", "rope", tuning.ROPE_TOKEN_US * batch.tokens, batch, 3 * layer + 3)
+        self._run(
+            "tinyserve::rotary_embedding", "rope", tuning.ROPE_TOKEN_US * batch.tokens, batch, 3 * layer + 3
+        )
 
     def store_cache(self, batch: Batch, layer: int) -> None:
         """Write keys and values into the pages of the cache."""
@@ -74,13 +78,17 @@ class Layers:
 
     def out_projection(self, batch: Batch, layer: int) -> None:
         """Back into the residual stream."""
-        self._run("tinyserve::out_linear_gemm", "out", tuning.OUT_TOKEN_US * batch.tokens, batch, 3 * layer + 6)
+        self._run(
+            "tinyserve::out_linear_gemm", "out", tuning.OUT_TOKEN_US * batch.tokens, batch, 3 * layer + 6
+        )
 
     def mlp(self, batch: Batch, layer: int) -> None:
         """Gate, up, activation and down."""
         half = tuning.MLP_TOKEN_US * batch.tokens / 2
         self._run("tinyserve::gate_up_linear_gemm", "mlp", half, batch, 3 * layer + 7)
-        self._run("tinyserve::silu_and_mul", "norm", tuning.NORM_TOKEN_US * batch.tokens, batch, 3 * layer + 8)
+        self._run(
+            "tinyserve::silu_and_mul", "norm", tuning.NORM_TOKEN_US * batch.tokens, batch, 3 * layer + 8
+        )
         self._run("tinyserve::down_linear_gemm", "mlp", half, batch, 3 * layer + 9)
 
     def head(self, batch: Batch) -> None:

@@ -31,5 +31,9 @@ def load(folder: str, name: str | None) -> Model:
     vocabulary = json.loads((path / "tokenizer.json").read_text("utf-8"))["model"]["vocab"]
     words = sorted(vocabulary, key=vocabulary.get)
     return Model(
-        name or folder, config["num_hidden_layers"], config["hidden_size"], words, {w: i for i, w in enumerate(words)}
+        name or folder,
+        config["num_hidden_layers"],
+        config["hidden_size"],
+        words,
+        {w: i for i, w in enumerate(words)},
     )

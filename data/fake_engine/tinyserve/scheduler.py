@@ -28,7 +28,9 @@ class Request:
 class Scheduler:
     """Serves requests on a thread of its own."""
 
-    def __init__(self, model: Model, device: Device, layers: Layers, running: int, prefill: int, overlap: bool) -> None:
+    def __init__(
+        self, model: Model, device: Device, layers: Layers, running: int, prefill: int, overlap: bool
+    ) -> None:
         self.model, self.device, self.layers = model, device, layers
         self.max_running, self.prefill_batch, self.overlap = running, prefill, overlap
         self.waiting: deque[Request] = deque()
