@@ -26,8 +26,8 @@ from kb.families import Families, load_families
 from kb.location import StoreError
 from kb.model_vectors import cached_rows, complete
 from kb.starter import load_starter_cards, merge_prose
-from kb.store import LedgerRow, Store
-from kb.tables import COMMITS, vectors_name, vectors_schema
+from kb.store import Store
+from kb.tables import COMMITS, LedgerRow, vectors_name, vectors_schema
 from kb.threads.build import rejoin
 from kb.threads.words import said_of, with_said
 

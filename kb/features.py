@@ -65,12 +65,13 @@ def word_features(
         scope: the cards that count.
     """
     found: dict[str, Values] = {}
+    within, chosen = _range(scope)
     for name, field in FIELDS.items():
         postings = index.postings.fields[field]
         if not len(postings.cards):
             continue
         asked = words.all | dict.fromkeys(exact.get(name, ()), 1.0)
-        mine = postings.scores(asked)[scope]
+        mine = postings.scores(asked, within)[chosen]
         ideal = postings.ideal(words.own or asked)
         best = float(mine.max(initial=0.0))
         found[name] = mine / max(ideal, 1e-6)
@@ -82,15 +83,16 @@ def word_features(
 
 def _coverage(index: CardIndex, words: Mapping[str, float], scope: Places) -> Values:
     """Share of the question's words, by how telling they are, that stand anywhere in a card."""
-    anywhere = index.postings.any
-    held = np.zeros(len(index), np.float32)
-    total = 0.0
-    for word, weight in words.items():
-        worth = weight * anywhere.telling(word)
-        total += worth
-        held[anywhere.holding(word)] += worth
-    mine: Values = held[scope] / max(total, 1e-6)
-    return mine
+    within, chosen = _range(scope)
+    return index.postings.any.shares(words, within)[chosen]
+
+
+def _range(scope: Places) -> tuple[slice, slice | Places]:
+    """The range of cards a scope lies in, and which of the range it is."""
+    if not len(scope):
+        return slice(0, 0), slice(0, 0)
+    within = slice(int(scope[0]), int(scope[-1]) + 1)
+    return within, slice(None) if within.stop - within.start == len(scope) else scope - within.start
 
 
 def vector_features(name: str, cards: VectorSet, asked: Values, scope: Places) -> dict[str, Values]:

@@ -44,3 +44,20 @@ def lock_for_writing(uri: str) -> IO[bytes] | None:
 def first_line(exc: Exception) -> str:
     """The first line of an error, for people."""
     return (str(exc).strip().splitlines() or [type(exc).__name__])[0][:300]
+
+
+def manifest_mark(uri: str, table: str, version: int) -> str:
+    """What tells the manifest of a table's version from any other file of that name; empty where none is at hand."""
+    if "://" in uri:
+        return ""
+    folder = Path(uri).expanduser() / f"{table}.lance" / "_versions"
+    for name in (
+        f"{2**64 - 1 - version:020}.manifest",
+        f"{version}.manifest",
+    ):  # Lance's two ways of naming it
+        try:
+            found = (folder / name).stat()
+        except OSError:
+            continue
+        return f"{version} {found.st_mtime_ns} {found.st_size} {found.st_ino}"
+    return ""

@@ -23,6 +23,7 @@ _K1 = 1.2
 _B = 0.75
 _MOST_COUNTED = 255
 _MOST_REMEMBERED = 20_000
+_PARTS = ("hashes", "starts", "cards", "impacts", "lengths")
 _SLICE = 2048  # cards whose words are split at a time: bounds memory
 
 Floats = np.ndarray[Any, np.dtype[np.float32]]
@@ -41,7 +42,8 @@ class FieldPostings:
         hashes: (words,) uint64, ascending.
         starts: (words + 1,) int64, where each word's postings begin.
         cards: (postings,) int32, places of cards, ascending within a word.
-        counts: (postings,) uint8, how often the word stands there; empty where only document frequency counts.
+        impacts: (postings,) float32, what the word is worth there by BM25 but for its weight and rarity; empty where only
+            document frequency counts.
         lengths: (cards,) float32, words of the field of each card.
         spans: where words were found before; a question asks for the same ones again and again.
     """
@@ -49,7 +51,7 @@ class FieldPostings:
     hashes: np.ndarray[Any, np.dtype[np.uint64]]
     starts: np.ndarray[Any, np.dtype[np.int64]]
     cards: np.ndarray[Any, np.dtype[np.int32]]
-    counts: np.ndarray[Any, np.dtype[np.uint8]]
+    impacts: Floats
     lengths: Floats
     spans: dict[str, slice] = field(default_factory=dict, compare=False, repr=False)
 
@@ -77,24 +79,40 @@ class FieldPostings:
         """What a card of mean length scores that holds each of some words once."""
         return sum(weight * self.telling(word) for word, weight in words.items())
 
-    def scores(self, words: Mapping[str, float]) -> Floats:
-        """BM25 of every card for weighted words (Robertson and Zaragoza 2009).
+    def scores(self, words: Mapping[str, float], within: slice | None = None) -> Floats:
+        """BM25 of the cards of a range, of all if there is none, for weighted words (Robertson and Zaragoza 2009).
 
         Args:
             words: word -> its weight in the question.
+            within: places of cards.
         """
-        found = np.zeros(len(self.lengths), np.float32)
-        mean = float(self.lengths.mean()) if len(self.lengths) else 0.0
+        within = within or slice(0, len(self.lengths))
+        found = np.zeros(within.stop - within.start, np.float32)
         for word, weight in words.items():
-            span = self._span(word)
-            if span.start == span.stop:
-                continue
-            idf = weight * self.telling(word)
-            cards = self.cards[span]
-            counts = self.counts[span].astype(np.float32)
-            norm = _K1 * (1 - _B + _B * self.lengths[cards] / max(mean, 1e-9))
-            found[cards] += idf * counts * (_K1 + 1) / (counts + norm)
+            span = self._within(word, within)
+            if span.start != span.stop:
+                worth = np.float32(weight * self.telling(word))
+                found[self.cards[span] - within.start] += worth * self.impacts[span]
         return found
+
+    def shares(self, words: Mapping[str, float], within: slice) -> Floats:
+        """For the cards of a range, how much of some weighted words, by how telling they are, each holds: 0..1."""
+        found = np.zeros(within.stop - within.start, np.float32)
+        total = 0.0
+        for word, weight in words.items():
+            worth = weight * self.telling(word)
+            total += worth
+            found[self.cards[self._within(word, within)] - within.start] += np.float32(worth)
+        found /= np.float32(max(total, 1e-6))
+        return found
+
+    def _within(self, word: str, within: slice) -> slice:
+        """Where the postings of a word stand that are of a range of cards."""
+        span = self._span(word)
+        if span.start == span.stop or (within.start == 0 and within.stop == len(self.lengths)):
+            return span
+        first, last = self.cards[span].searchsorted((within.start, within.stop))
+        return slice(span.start + int(first), span.start + int(last))
 
     def _span(self, word: str) -> slice:
         known = self.spans.get(word)
@@ -221,26 +239,49 @@ def _row(name: str, blobs: Mapping[str, bytes]) -> dict[str, Any]:
     return {"field": name, **{n: blobs.get(n, b"") for n in POSTINGS.names if n != "field"}}
 
 
-def read_postings(rows: pa.Table) -> Postings:
-    """Postings from the rows of their table, without copying the blobs."""
-    ids: list[str] = []
-    fields: dict[str, FieldPostings] = {}
+def posting_arrays(rows: pa.Table) -> dict[str, np.ndarray[Any, Any]]:
+    """Arrays from the rows of the postings table: `ids`, and a field's attributes as `field.attribute`."""
+    found: dict[str, np.ndarray[Any, Any]] = {"ids": np.zeros(0, np.uint8)}
     columns = {name: rows[name] for name in POSTINGS.names}
     for i, name in enumerate(columns["field"].to_pylist()):
         if not name:
-            text = columns["words"][i].as_py().decode()
-            ids = text.split("\n") if text else []
+            found["ids"] = _array(columns["words"][i], np.uint8)
             continue
-        fields[name] = FieldPostings(
-            hashes=_array(columns["words"][i], np.uint64),
-            starts=_array(columns["starts"][i], np.int64),
-            cards=_array(columns["cards"][i], np.int32),
-            counts=_array(columns["counts"][i], np.uint8),
-            lengths=_array(columns["lengths"][i], np.float32),
-        )
-    for name in (*CARD_FIELDS, ANY_FIELD):  # a store that no ingest has finished yet
-        fields.setdefault(name, _nothing())
-    return Postings(ids, fields)
+        cards, lengths = _array(columns["cards"][i], np.int32), _array(columns["lengths"][i], np.float32)
+        counts = _array(columns["counts"][i], np.uint8)
+        found |= {
+            f"{name}.hashes": _array(columns["words"][i], np.uint64),
+            f"{name}.starts": _array(columns["starts"][i], np.int64),
+            f"{name}.cards": cards,
+            f"{name}.impacts": _impacts(cards, counts, lengths) if len(counts) else np.zeros(0, np.float32),
+            f"{name}.lengths": lengths,
+        }
+    return found
+
+
+def read_postings(rows: pa.Table) -> Postings:
+    """Postings from the rows of their table."""
+    return open_postings(posting_arrays(rows))
+
+
+def open_postings(arrays: Mapping[str, np.ndarray[Any, Any]]) -> Postings:
+    """Postings from their arrays, without copying them."""
+    text = arrays["ids"].tobytes().decode()
+    fields = {}
+    for name in (*CARD_FIELDS, ANY_FIELD):
+        if f"{name}.hashes" in arrays:
+            hashes, starts, cards, impacts, lengths = (np.asarray(arrays[f"{name}.{p}"]) for p in _PARTS)
+            fields[name] = FieldPostings(hashes, starts, cards, impacts, lengths)
+        else:  # a store that no ingest has finished yet
+            fields[name] = _nothing()
+    return Postings(text.split("\n") if text else [], fields)
+
+
+def _impacts(cards: np.ndarray[Any, Any], counts: np.ndarray[Any, Any], lengths: Floats) -> Floats:
+    mean = max(float(lengths.mean()) if len(lengths) else 0.0, 1e-9)
+    norm = (_K1 * (1 - _B) + _K1 * _B / mean * lengths).astype(np.float32)
+    often = counts.astype(np.float32)
+    return np.asarray(often * np.float32(_K1 + 1) / (often + norm[cards]), np.float32)
 
 
 def _nothing() -> FieldPostings:
@@ -248,7 +289,7 @@ def _nothing() -> FieldPostings:
         np.zeros(0, np.uint64),
         np.zeros(1, np.int64),
         np.zeros(0, np.int32),
-        np.zeros(0, np.uint8),
+        np.zeros(0, np.float32),
         np.zeros(0, np.float32),
     )
 

@@ -243,7 +243,7 @@ class Rankings:
         if name == "static" and encoder == MINI_ENCODER:  # that one is called tuned
             return None
         loaded = load_encoder(encoder)
-        return self.index.vector_set(loaded, *self._store.vectors(encoder)) if loaded is not None else None
+        return self.index.stored_vectors(loaded) if loaded is not None else None
 
     def _reciprocal(self) -> ReciprocalRanks:
         held = [n for n in ("static", "tuned") if self._vector_set(n) is not None]

@@ -42,6 +42,7 @@ _LOOKED_AT = 60  # of those, cards whose own names are compared with the questio
 _EXCERPTS = 2
 _SHOWN = 5  # hits whose lines are chosen for the question; the others show those of their cards
 _JUDGED = 5  # hits whose words decide whether anything fits
+_ROW = ["id", "card", "title", "path_text", "symbol_text", "diff_words"]
 _ORIGIN = ("adds path", "introduces symbol", "introduces name")
 _EXACT = ("exact path", "adds path", "introduces symbol", "changes symbol", "introduces name", "changes name")
 _ENOUGH_VECTORS = 0.9  # share of the cards that need a vector before the tuned model ranks
@@ -110,10 +111,9 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True)
 class _Models:
-    """What is read beside the index: encoders by name, their vectors of all cards, the reranker."""
+    """What is read beside the index: encoders by name, the reranker."""
 
     encoders: dict[str, Encoder]
-    vectors: dict[str, tuple[list[str], np.ndarray[Any, Any]]]
     reranker: Reranker | None
 
 
@@ -152,8 +152,7 @@ class Searcher:
             mini = load_encoder(MINI_ENCODER)
             if mini is not None:
                 encoders.setdefault(mini.name, mini)
-        vectors = {name: self._store.vectors(name) for name in encoders}
-        return _Models(encoders, vectors, load_reranker() if self._rerank else None)
+        return _Models(encoders, load_reranker() if self._rerank else None)
 
     @cached_property
     def index(self) -> CardIndex:
@@ -169,7 +168,7 @@ class Searcher:
         """Vector sets by the name of their signal: `tuned` for the shipped transformer, `cosine` for what ingest made."""
         sets: dict[str, VectorSet] = {}
         for name, encoder in self._models.encoders.items():
-            found = self.index.vector_set(encoder, *self._models.vectors[name])
+            found = self.index.stored_vectors(encoder)
             if name == MINI_ENCODER:
                 if self._tuned and found.share >= _ENOUGH_VECTORS:
                     sets["tuned"] = found
@@ -183,7 +182,7 @@ class Searcher:
         return "tuned" if "tuned" in self._vectors else "light"
 
     def warm(self) -> None:
-        """Load what questions need into memory: for a process that answers many. Takes about two seconds at 32k cards."""
+        """Load what questions need into memory: for a process that answers many."""
         self._store.prewarm()
         _ = (self._vectors, self.index)
 
@@ -197,8 +196,9 @@ class Searcher:
         """
         found = self.gather(text, where)
         question = found.question
-        ranked = self.rank(found, limit)
-        hits = self._hits(question, ranked)
+        rows = _Rows(self._store, self.index)
+        ranked = self.rank(found, limit, rows)
+        hits = self._hits(question, ranked, rows)
         answered, confidence = self._judge(found, ranked)
         missing = tuple(
             f"{r.repo}#{r.number}"
@@ -286,23 +286,24 @@ class Searcher:
             return
         weights = self._weights.of(self.signals_of)
         best = heapq.nlargest(_LOOKED_AT, candidates, key=lambda c: score(c.signals, weights))
-        by_id = {c.card_id: c for c in best}
-        columns = ["id", "path_text", "symbol_text"]
-        for row in self._store.cards_at(self.index.stored_at(by_id), columns).to_pylist():
-            _exact_signals(question, row, by_id[row["id"]].signals)
+        for found in best:
+            if found.card_id in self.index.place:
+                _exact_signals(question, *self.index.names_of(found.card_id), found.signals)
         if question.only_names:
             _mark_origin(candidates)
 
     # ranking -----------------------------------------------------------------------------------------
 
-    def rank(self, found: Gathered, limit: int) -> list[Ranked]:
-        """The best candidates, best first; the reranker reads the first of them."""
+    def rank(self, found: Gathered, limit: int, rows: _Rows | None = None) -> list[Ranked]:
+        """The best candidates, best first; the reranker reads the first of them. `rows` keeps what it fetched."""
         weights = self._weights.of(self.signals_of)
         ranked = self._scored(found.candidates, weights)
         reader = self._models.reranker if self._rerank and not found.question.only_names else None
         rule = self._weights.rerank
         if reader is not None and len(ranked) > 1 and rule.cards and found.words.own:
-            self.read(reader, found.question, ranked[: rule.cards])
+            rows = rows or _Rows(self._store, self.index)
+            rows.of([r.card_id for r in ranked[: max(rule.cards, min(limit, _CANDIDATES))]])
+            self.read(reader, found.question, ranked[: rule.cards], rows)
             least = min(r.candidate.signals["reranker"] for r in ranked[: rule.cards])
             for r in ranked[rule.cards :]:
                 r.candidate.signals["reranker"] = least
@@ -315,39 +316,37 @@ class Searcher:
         ranked.sort(key=self._order)
         return ranked
 
-    def read(self, reader: Reranker, question: Question, ranked: Sequence[Ranked]) -> None:
+    def read(
+        self, reader: Reranker, question: Question, ranked: Sequence[Ranked], rows: _Rows | None = None
+    ) -> None:
         """Let the cross-encoder score some candidates."""
-        by_id = {r.card_id: r.candidate for r in ranked}
-        columns = ["id", "title", "path_text", "symbol_text", "diff_words"]
-        rows = self._store.cards_at(self.index.stored_at(by_id), columns).to_pylist()
+        rows = rows or _Rows(self._store, self.index)
+        held = rows.of([r.card_id for r in ranked])
         texts = [
-            f"{r['title']} . {code_text(r['path_text'], r['symbol_text'], r['diff_words'])}" for r in rows
+            f"{r['title']} . {code_text(r['path_text'], r['symbol_text'], r['diff_words'])}" for r in held
         ]
-        for row, logit in zip(rows, reader.scores(question.english, texts), strict=True):
-            by_id[row["id"]].signals["reranker"] = float(logit)
+        for found, logit in zip(ranked, reader.scores(question.english, texts), strict=True):
+            found.candidate.signals["reranker"] = float(logit)
 
-    def _order(self, ranked: Ranked) -> tuple[float, str, str]:
-        merged = (
-            self.index.merged_at[self.index.place[ranked.card_id]]
-            if ranked.card_id in self.index.place
-            else ""
+    def _order(self, ranked: Ranked) -> tuple[bool, float, bytes, str]:
+        """Imported cards stand behind all own ones; then by score, the older first where that is the same."""
+        place = self.index.place.get(ranked.card_id)
+        if place is None:
+            return False, -ranked.score, b"", ranked.card_id
+        return (
+            bool(self.index.imported[place]),
+            -ranked.score,
+            bytes(self.index.merged_at[place]),
+            ranked.card_id,
         )
-        return -ranked.score, merged, ranked.card_id
 
-    def _hits(self, question: Question, ranked: Sequence[Ranked]) -> tuple[Hit, ...]:
+    def _hits(self, question: Question, ranked: Sequence[Ranked], rows: _Rows) -> tuple[Hit, ...]:
         """The hits with their cards, each with the lines that fit the question best."""
-        cards: dict[str, Card] = {}
         ids = [r.card_id for r in ranked]
-        columns = ["id", "card"]
-        held = [i for i in ids if i in self.index.place]
-        rows = self._store.cards_at(self.index.stored_at(held), columns).to_pylist() if held else []
-        if len(held) < len(ids):  # named, but written after the last ingest was finished
-            rows += self._store.cards_by_id(
-                [i for i in ids if i not in self.index.place], columns
-            ).to_pylist()
-        for row in rows:
-            cards[row["id"]] = decode_card(row["card"])
-        chunks = self._chunks(question, held[:_SHOWN])
+        shown = [i for i in ids if i in self.index.place][:_SHOWN]
+        pieces = self._pool.submit(self._chunks, question, shown)
+        cards = {row["id"]: decode_card(row["card"]) for row in rows.of(ids)}
+        chunks = pieces.result()
         anywhere = self.index.postings.any
         worth = {w: anywhere.telling(w) for w in question.words}
         hits = []
@@ -408,6 +407,27 @@ class Searcher:
         }
 
 
+class _Rows:
+    """Rows of the store that one question needs, each read once."""
+
+    def __init__(self, store: Store, index: CardIndex) -> None:
+        self._store = store
+        self._index = index
+        self._held: dict[str, dict[str, Any]] = {}
+
+    def of(self, card_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The rows of some cards, in their order."""
+        lacking = [i for i in card_ids if i not in self._held]
+        known = [i for i in lacking if i in self._index.place]
+        found = self._store.cards_at(self._index.stored_at(known), _ROW).to_pylist() if known else []
+        if len(known) < len(lacking):  # named, but written after the last ingest was finished
+            found += self._store.cards_by_id(
+                [i for i in lacking if i not in self._index.place], _ROW
+            ).to_pylist()
+        self._held |= {row["id"]: row for row in found}
+        return [self._held[i] for i in card_ids]
+
+
 def _exact_terms(question: Question) -> dict[str, list[str]]:
     """Whole paths and names that are looked up in the fields that hold such."""
     names = wanted_names(question)
@@ -426,19 +446,19 @@ def _mark_origin(candidates: Sequence[Candidate]) -> None:
             candidate.signals["origin"] = 1.0
 
 
-def _exact_signals(question: Question, row: Mapping[str, Any], signals: dict[str, float]) -> None:
+def _exact_signals(
+    question: Question, paths: Sequence[str], symbols: Sequence[str], signals: dict[str, float]
+) -> None:
     """Signals that need the card's own names: whole paths, whole symbols, whole flags and variables."""
     if question.paths:
-        lines = row["path_text"].lower().split("\n")
         for mark, signal in (("+", "adds path"), ("", "exact path")):
-            paths = [line[1:] for line in lines if line.startswith(mark)]
-            if any(p == q or p.endswith("/" + q) for p in paths for q in question.paths):
+            marked = [line[1:] for line in paths if line.startswith(mark)]
+            if any(p == q or p.endswith("/" + q) for p in marked for q in question.paths):
                 signals[signal] = 1.0
     if not question.names and not question.exact:
         return
-    lines = row["symbol_text"].lower().split("\n")
-    new = {n for line in lines if line.startswith("+") for n in name_ends(line[1:])}
-    old = {n for line in lines if not line.startswith("+") for n in name_ends(line[1:])}
+    new = {n for line in symbols if line.startswith("+") for n in name_ends(line[1:])}
+    old = {n for line in symbols if not line.startswith("+") for n in name_ends(line[1:])}
     names = [n.lower().replace("::", ".") for n in question.names]
     for kind, wanted in (("symbol", names), ("name", list(question.exact))):
         if any(n in new for n in wanted):

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from kb.store import Store
+from kb.stored_postings import stored_postings
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def store_status(store: Store) -> StoreStatus:
     return StoreStatus(
         uri=store.uri, schema=meta.get("schema", ""), created_by=meta.get("created_by", ""),
         encoder=meta.get("encoder", "none"), repositories=tuple(repositories), cards=len(cards),
-        chunks=store.count("chunks"), links=store.count("links"), words=len(store.postings().any.hashes) if store.count("postings") else 0,
+        chunks=store.count("chunks"), links=store.count("links"), words=len(stored_postings(store).any.hashes) if store.count("postings") else 0,
         by_status=tuple(Counter(r["status"] for r in cards).most_common()), indexed=store.is_finished(),
         descriptions=store.count("pulls") if store.has("pulls") else 0,
         threads=store.count("threads") if store.has("threads") else 0,

@@ -8,7 +8,6 @@ write. So a store is always what its ledger says.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,8 +23,9 @@ from lancedb.query import MatchQuery, MultiMatchQuery
 
 from kb import indexing
 from kb.filters import Filter, quoted
-from kb.location import StoreError, first_line, lock_for_writing
-from kb.postings import Postings, build_postings, read_postings, word_counts
+from kb.kept_arrays import drop_kept
+from kb.location import StoreError, first_line, lock_for_writing, manifest_mark
+from kb.postings import build_postings
 from kb.tables import (
     CHUNK_FIELD,
     ROW_TABLES,
@@ -33,21 +33,11 @@ from kb.tables import (
     STORE_SCHEMA,
     THREAD_FIELD,
     VECTORS,
+    LedgerRow,
     is_vectors,
     vectors_name,
     vectors_schema,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class LedgerRow:
-    """What became of one commit."""
-
-    sha: str
-    number: int | None
-    outcome: str
-    committed_at: str
-    batch: int
 
 
 class Store:
@@ -57,6 +47,7 @@ class Store:
         self.uri = uri
         self._database = database
         self._open: dict[str, Any] = {}
+        self._meta: dict[str, str] | None = None
         self._lock: IO[bytes] | None = None
 
     # opening -----------------------------------------------------------------------------------------
@@ -69,8 +60,8 @@ class Store:
             StoreError: nothing is there, it is no store of prlore, or its schema is of another version.
         """
         store = cls(uri, _connect(uri, must_exist=True))
-        names = store._table_names()
-        if "meta" not in names or store._schema_of("meta") != SCHEMAS["meta"]:
+        if store._schema_of("meta") != SCHEMAS["meta"]:
+            names = store._table_names()  # not before: LanceDB takes .15 s to list its tables
             what = "is a LanceDB folder but no prlore knowledge base" if names else "holds no knowledge base"
             raise StoreError(f"{uri} {what}: fill one with `prlore ingest git` or name another with --kb")
         store._check_schema()
@@ -161,8 +152,10 @@ class Store:
 
     def meta(self) -> dict[str, str]:
         """All entries of the meta table."""
-        rows = self._table("meta").search().limit(1000).to_arrow()
-        return dict(zip(rows["key"].to_pylist(), rows["value"].to_pylist(), strict=True))
+        if self._meta is None:
+            rows = self._table("meta").search().limit(1000).to_arrow()
+            self._meta = dict(zip(rows["key"].to_pylist(), rows["value"].to_pylist(), strict=True))
+        return dict(self._meta)
 
     def set_meta(self, entries: Mapping[str, str]) -> None:
         """Write meta entries, replacing those of the same key."""
@@ -170,6 +163,7 @@ class Store:
         self._table("meta").merge_insert(
             "key"
         ).when_matched_update_all().when_not_matched_insert_all().execute(data)
+        self._meta = None
 
     # writing -----------------------------------------------------------------------------------------
 
@@ -268,6 +262,7 @@ class Store:
         for name in names:
             indexing.rebuild(self._table(name), indexing.INDEXED.get(name, indexing.Indexed()))
             self._open.pop(name, None)
+        drop_kept(self.uri)
 
     def create_vectors(self, dimensions: int, name: str = VECTORS) -> None:
         """Make a table of vectors, empty; one that a killed run left behind has no rows that count."""
@@ -286,8 +281,7 @@ class Store:
 
     def has_vectors(self, encoder: str | None = None) -> bool:
         """Whether the store holds vectors, of one encoder if it is named."""
-        name = self.vector_table(encoder) if encoder else VECTORS
-        return name in self._open or name in self._table_names()
+        return self.has(self.vector_table(encoder) if encoder else VECTORS)
 
     def finish(self) -> None:
         """Bring the search indexes up to date, merge small files, gather postings. Safe to repeat."""
@@ -341,7 +335,10 @@ class Store:
 
     def has(self, name: str) -> bool:
         """Whether the store has a table; one of an earlier prlore lacks some."""
-        return name in self._open or name in self._table_names()
+        try:
+            return self._table(name) is not None
+        except StoreError:
+            return False
 
     def rows_where(self, name: str, where: str, columns: Sequence[str], *, row_id: bool = False) -> pa.Table:
         """Columns of the rows that a condition of `kb.filters` holds for."""
@@ -434,6 +431,17 @@ class Store:
         flat = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return rows["id"].to_pylist(), flat.reshape(rows.num_rows, rows.schema.field("vector").type.list_size)
 
+    def version_of(self, name: str) -> str:
+        """What tells the state of a table that is open from every other, of another store in the same place too."""
+        table = self._table(name)
+        known = manifest_mark(self.uri, name, int(table.version))
+        written = (
+            [v["timestamp"] for v in table.list_versions() if v["version"] == table.version]
+            if not known
+            else []
+        )
+        return known or (f"{table.version} {written[0].isoformat()}" if written else "")
+
     def prewarm(self) -> None:
         """Read all search indexes into memory."""
         for name in ("cards", "chunks"):
@@ -441,13 +449,9 @@ class Store:
             for index in table.list_indices():
                 table.prewarm_index(index.name)
 
-    def word_counts(self, words: Sequence[str]) -> dict[str, int]:
-        """In how many cards each of some words stands; words that stand in none are left out."""
-        return word_counts(self.postings(), words)
-
-    def postings(self) -> Postings:
-        """The words of all cards, field by field, as they were when the last ingest ended."""
-        return read_postings(self._scan("postings", None, list(SCHEMAS["postings"].names)))
+    def posting_rows(self) -> pa.Table:
+        """The words of all cards, a row a field, as they were when the last ingest ended: see kb/stored_postings.py."""
+        return self._scan("postings", None, list(SCHEMAS["postings"].names))
 
 
 def _connect(uri: str, *, must_exist: bool) -> Any:

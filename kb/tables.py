@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pyarrow as pa
 
 STORE_SCHEMA = "2"
@@ -79,6 +81,18 @@ COMMITS = pa.schema(
         pa.field("batch", pa.int64(), nullable=False),
     ]
 )
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """What became of one commit."""
+
+    sha: str
+    number: int | None
+    outcome: str
+    committed_at: str
+    batch: int
+
 
 # The words of the card fields, a row a field: blobs that kb/postings.py writes and reads. Field "" names the cards.
 POSTINGS = pa.schema(

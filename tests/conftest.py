@@ -147,6 +147,15 @@ class GitRepo:
             return list(stream_commits(repository, shas))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache folder of the tests' own, for the commands they start as well."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PRLORE_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture
 def make_repo(tmp_path: Path) -> Callable[..., GitRepo]:
     """Makes repositories below the test's folder, by name."""

@@ -23,6 +23,7 @@ from kb.location import StoreError
 from kb.starter import load_starter_cards
 from kb.starter_build import Added, add_starter
 from kb.store import Store
+from kb.stored_postings import cards_holding
 from kb.tables import STORE_SCHEMA
 
 SGLANG, VLLM = "sgl-project/sglang", "vllm-project/vllm"
@@ -223,9 +224,9 @@ def test_vectors_and_counted_words_cover_the_cards(clean):
     columns = [f for f in tables(clean[0])["cards"].column_names if f.endswith("_words")]
     rows = store.scan("cards", columns).to_pylist()
     held = [{w for c in columns for w in row[c].split()} for row in rows]
-    assert store.word_counts(["radix", "nosuchword"]) == {"radix": sum("radix" in words for words in held)}
+    assert cards_holding(store, ["radix", "nosuchword"]) == {"radix": sum("radix" in words for words in held)}
     counts = {w: sum(w in words for words in held) for w in set().union(*held)}
-    assert store.word_counts([*counts, "nosuchword"]) == counts
+    assert cards_holding(store, [*counts, "nosuchword"]) == counts
     assert store.is_finished()
 
 

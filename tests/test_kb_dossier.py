@@ -24,6 +24,7 @@ from kb.dossier.own import CardFileError, from_markdown, to_markdown
 from kb.dossier.peer import DossierError, read_dossiers
 from kb.families import load_families
 from kb.gate import check_card
+from kb.search import Searcher
 from kb.store import Store
 from kb.stored_diff import stored_diffs
 from loop.cli import cli
@@ -407,6 +408,12 @@ def test_imported_cards_never_replace_own_ones_and_give_way_to_a_history(tmp_pat
     assert "1 cards added, 0 changed, 0 the same, 1 below what is held, 0 refused" in result.output
     assert stored(own).status == "extracted"
     assert stored(own, "sgl-project/sglang#77").status == "imported"
+    reason = (
+        "Reason number 77 that stands on this card alone"  # the words of the imported card and of no other
+    )
+    ids = [h.card.id for h in Searcher(Store.open(str(own))).search(f"{reason}, evict the host pool").hits]
+    assert len(ids) > 1
+    assert ids[-1] == "sgl-project/sglang#77"
 
     fresh = tmp_path / "fresh"
     with Store.create(str(fresh), {}) as store:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from ingest.paths import group_of
 from kb.manuals.evidence import Evidence, FamilyCard
 from kb.store import Store
+from kb.stored_postings import cards_holding
 from kb.trees.base import SourceTree
 from kb.words import split_identifier
 
@@ -123,7 +124,7 @@ def _handed(
         for n, e in seen.items()
         if e.own and (len(e.own) + len(e.other) > 1 or n in prose) and n not in functions and len(n) > 6
     ]
-    spread = store.word_counts([split_identifier(n)[0] for n in names])
+    spread = cards_holding(store, [split_identifier(n)[0] for n in names])
     held = max(store.count("cards"), 1)
 
     def score(name: str) -> float:

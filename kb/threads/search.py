@@ -12,6 +12,7 @@ from kb.families import Families
 from kb.filters import ThreadFilter
 from kb.question import Question, parse_question, wanted_paths
 from kb.store import Store
+from kb.stored_postings import cards_holding
 from kb.threads.text import people, replied
 from kb.words import prose_words
 
@@ -69,7 +70,7 @@ def search_threads(
     words = [w for w in question.words if w] or prose_words(text)
     if not total or not words:
         return ThreadAnswer(question, (), False, total)
-    counts = store.word_counts(words)
+    counts = cards_holding(store, words)
     cards = max(store.count("cards"), 1)
     worth = {w: math.log(1 + (cards - counts.get(w, 0) + 0.5) / (counts.get(w, 0) + 0.5)) for w in words}
     asked = " ".join([*words, *wanted_paths(question)])
