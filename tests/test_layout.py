@@ -52,6 +52,10 @@ OWNERS = {
     "optuna": {"loop/fair/search.py"},
     "matplotlib": {"analysis/bench/plots.py"},
     "scipy": {"analysis/bench/intervals.py"},
+    "jinja2": {"loop/site/pages.py"},
+    "pygments": {"loop/site/highlight.py"},
+    "markdown_it": {"loop/site/prose.py"},
+    "nh3": {"loop/site/prose.py"},
     "ncu_report": {"analysis/counters/report_file.py"},
 }
 # the only files that start processes
