@@ -60,7 +60,8 @@ def _head(manual: Manual) -> Iterator[str]:
     if classes:
         yield f"- Architectures: {', '.join(inline_code(c) for c in classes[:12])}"
     kinds = sorted(
-        {c.card.kind for c in evidence.cards}, key=lambda k: (-sum(c.card.kind == k for c in evidence.cards), k)
+        {c.card.kind for c in evidence.cards},
+        key=lambda k: (-sum(c.card.kind == k for c in evidence.cards), k),
     )
     yield "- Kinds: " + ", ".join(f"{k} {sum(c.card.kind == k for c in evidence.cards)}" for k in kinds)
 

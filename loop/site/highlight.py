@@ -57,7 +57,7 @@ def _coloured(code: str, path: str) -> list[Markup]:
         return [escape(line) for line in code.split("\n")]
     lines: list[list[str]] = [[]]
     for kind, value in _tokens(lexer, code):
-        mark = next((m for of, m in _MARKS if kind in of), "")
+        mark = next((m for of, m in _MARKS if kind[: len(of)] == of), "")
         for number, part in enumerate(value.split("\n")):
             if number:
                 lines.append([])
