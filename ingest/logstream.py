@@ -105,6 +105,18 @@ def _lost(sha: str, damaged: Damaged) -> RawCommit:
     return RawCommit(sha, files, problem)
 
 
+def changes_between(repository: Repository, base: str, head: str) -> tuple[RawFile, ...]:
+    """The diff from one commit or tree to another, file by file.
+
+    Raises:
+        GitFailed: git can't make it; an object may be missing.
+    """
+    payload = repository.run(
+        "diff", "--no-color", "--no-abbrev", "-z", *_FULL, "--end-of-options", base, head
+    )
+    return _parse(payload) if payload else ()
+
+
 def _damaged(repository: Repository, shas: Sequence[str]) -> Damaged:
     """Commits among `shas` whose diff needs an object that is not there: the reason and the paths."""
     blobs: dict[str, tuple[RawFile, ...]] = {}

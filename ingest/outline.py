@@ -114,26 +114,28 @@ class Outline:
 
 
 @cache
-def _language(name: str) -> tree_sitter.Language:
+def language_named(name: str) -> tree_sitter.Language:
+    """A grammar by its name."""
     return tree_sitter.Language(_GRAMMARS[name]())
 
 
 @cache
-def _parser(name: str) -> tree_sitter.Parser:
-    return tree_sitter.Parser(_language(name))
+def parser_of(name: str) -> tree_sitter.Parser:
+    """A grammar's parser."""
+    return tree_sitter.Parser(language_named(name))
 
 
 @cache
 def _query(name: str) -> tree_sitter.Query:
     nodes = [*_DEFINITIONS[name], *_WRAPPERS.get(name, ())]
     return tree_sitter.Query(
-        _language(name), "[" + " ".join(f"({n})" for n in nodes) + "] @definition (ERROR) @error"
+        language_named(name), "[" + " ".join(f"({n})" for n in nodes) + "] @definition (ERROR) @error"
     )
 
 
 def outline_of(language: str, source: bytes) -> Outline:
     """Parse a file."""
-    root = _parser(language).parse(source).root_node
+    root = parser_of(language).parse(source).root_node
     return _outline(language, source, root, 0, splits=language == "python" and not root.has_error)
 
 
@@ -149,7 +151,7 @@ def outline_of_piece(source: bytes, headers: int, end: tuple[int, int, int] | No
     Returns:
         The outline of all that; None when it does not parse on its own, or does not end where it should.
     """
-    root = _parser("python").parse(source).root_node
+    root = parser_of("python").parse(source).root_node
     if root.has_error or (end is not None and not _ends_at(root, *end)):
         return None
     return _outline("python", source, root, headers, splits=True)

@@ -144,6 +144,32 @@ class SymbolTracker:
         return source if len(source) == int(head[2]) <= _LARGEST_SOURCE else None
 
 
+def symbols_between(
+    language: str, old: bytes | None, new: bytes | None, patch: bytes
+) -> tuple[Symbol, ...] | None:
+    """The symbols that a patch touches between two whole versions of a file.
+
+    Args:
+        language: of both.
+        old: the version before, None for a new file.
+        new: the version behind it, None for a deleted one.
+        patch: what turns one into the other.
+
+    Returns:
+        None where a changed line lies in a part that does not parse, or parsing would take seconds.
+    """
+    if any(s is not None and (len(s) > _LARGEST_SOURCE or _is_slow(s)) for s in (old, new)):
+        return None
+    edits = edits_of(patch)
+    before = _touched(
+        outline_of(language, old) if old is not None else None, [(e.old_row, e.taken) for e in edits]
+    )
+    after = _touched(
+        outline_of(language, new) if new is not None else None, [(e.new_row, e.inserted) for e in edits]
+    )
+    return None if before is None or after is None else _compare(before, after)
+
+
 def _is_slow(source: bytes) -> bool:
     """Whether the Python grammar would take seconds: its time is quadratic in a run of comments or joined lines."""
     if source.count(b"#") + source.count(b"\\") <= _LONGEST_RUN:
@@ -221,14 +247,15 @@ def _from_sections(sections: Sequence[tuple[int, str]]) -> tuple[tuple[Symbol, .
     """Symbols named by hunk headers: all of them `changed`, without an end line."""
     found: dict[str, Symbol] = {}
     for line, section in sections:
-        name = _section_name(section)
+        name = section_name(section)
         if name:
             kind = next((k for word, k in _HEADER_KINDS if word in f"{section} "), "function")
             found.setdefault(name, Symbol(name, kind, "changed", line, line))
     return tuple(found.values()), "hunk-header"
 
 
-def _section_name(section: str) -> str | None:
+def section_name(section: str) -> str | None:
+    """The definition that a hunk header names, None where it names none."""
     text = section.strip()
     if text.startswith("template") and text.endswith(">"):
         return None

@@ -89,7 +89,7 @@ def diff_of(card: Card, rows: Iterable[ChunkRow]) -> Diff:
         by_path.setdefault(row.path, []).append(row)
     files = []
     for file in card.files:
-        hunks = tuple(_hunks(by_path.get(file.path, [])))
+        hunks = tuple(hunks_of_chunks(by_path.get(file.path, [])))
         counts = (sum(h.added for h in hunks), sum(h.removed for h in hunks))
         cut = any(len(line) >= LONGEST_LINE for h in hunks for line in hunk_lines(h))
         whole = not cut and counts == (file.added or 0, file.removed or 0)
@@ -97,7 +97,7 @@ def diff_of(card: Card, rows: Iterable[ChunkRow]) -> Diff:
     return Diff(tuple(files))
 
 
-def _hunks(rows: Sequence[ChunkRow]) -> Iterator[Hunk]:
+def hunks_of_chunks(rows: Sequence[ChunkRow]) -> Iterator[Hunk]:
     """Hunks of one file; a piece that goes on with a hunk repeats its header."""
     head: re.Match[str] | None = None
     lines: list[str] = []

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "ingest": ("kb.commands.ingest", "ingest", "Read pull requests into the knowledge base."),
     "query": ("kb.commands.query", "query", "Find the pull requests that bear on a question."),
     "evidence": ("kb.commands.evidence", "evidence", "Find the changes that bear on a bottleneck."),
+    "review": ("kb.commands.review", "review", "Review a change against what past ones taught."),
     "show": ("kb.commands.show", "show", "Show one dossier card."),
     "card": ("kb.commands.card", "card", "Review, edit, export and import dossier cards."),
     "gate": ("kb.commands.gate", "gate", "Check cards against the review gate."),

@@ -43,7 +43,7 @@ OWNERS = {
     "urllib3": {"ingest/github/retry.py"},
     "sqlite3": {"ingest/github/ledger.py"},
     "unidiff": {"ingest/diffs.py"},
-    "tree_sitter": {"ingest/outline.py"},
+    "tree_sitter": {"ingest/outline.py", "ingest/calls.py"},
     "httpx": {"kb/llm/client.py"},
     "sentence_transformers": {"kb/encoders/transformer.py", "kb/training/run.py", "kb/training/static.py"},
     "onnxruntime": {"kb/encoders/onnx_session.py", "kb/training/export.py"},

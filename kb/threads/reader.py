@@ -159,6 +159,15 @@ class ThreadIndex:
         """The row of a thread, None where there is none."""
         return self._places.get(thread_id)
 
+    def words(self, rows: Rows | Sequence[int]) -> list[str]:
+        """The searched words of threads, in the order of the rows: much cheaper than whole threads."""
+        if not len(rows):
+            return []
+        stored = self._table["_rowid"].take(pa.array(rows)).to_pylist()
+        found = self._store.rows_at("threads", stored, ["words"])
+        words = dict(zip(found["_rowid"].to_pylist(), found["words"].to_pylist(), strict=True))
+        return [words[i] for i in stored]
+
     def read(self, rows: Rows | Sequence[int]) -> list[Thread]:
         """Whole threads, in the order of the rows."""
         if not len(rows):

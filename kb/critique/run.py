@@ -1,0 +1,116 @@
+"""A critique from end to end: understand the patch, sweep what bears on it, draft, check, choose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+
+from kb.critique.calls import flows
+from kb.critique.chart import Chart, charts
+from kb.critique.comprehension import statements
+from kb.critique.drafts import Case
+from kb.critique.findings import CONCERNS, SEVERITIES, Finding, Record, Refusal
+from kb.critique.gaps import Gap, gaps, questions, residual
+from kb.critique.history import read_history
+from kb.critique.patch import Patch
+from kb.critique.ranking import Spot, best_spots, rank
+from kb.critique.rules_facts import claim_without_numbers, flag_without_docs, shared_file, untested_change
+from kb.critique.rules_history import fixed_before, restored_lines, undone_fixes
+from kb.critique.rules_threads import asked_before
+from kb.critique.sweep import Sweep, sweep_precedents
+from kb.critique.verify import Verifier
+from kb.families import Families
+from kb.store import Store
+
+MOST_FINDINGS = 5
+_DRAFTS = 40  # that are checked, the strongest
+RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
+    undone_fixes, restored_lines, fixed_before, asked_before, claim_without_numbers, flag_without_docs, shared_file, untested_change,
+)  # fmt: skip
+
+
+class Critique(Record, frozen=True, kw_only=True):
+    """Everything a report prints, in its order."""
+
+    subject: str
+    repo: str
+    title: str
+    head: str
+    as_of: str
+    comprehension: tuple[str, ...]
+    charts: tuple[Chart, ...]
+    sweep: Sweep
+    findings: tuple[Finding, ...]
+    focus: tuple[Spot, ...]
+    questions: tuple[str, ...]
+    gaps: tuple[Gap, ...]
+    residual: str
+    refused: tuple[Refusal, ...] = ()
+    left_out: int = 0
+    standing: str = "diff"
+
+
+def review_patch(store: Store, patch: Patch, families: Families, most: int = MOST_FINDINGS) -> Critique:
+    """Review a patch against a knowledge base. The same patch and store give the same critique.
+
+    Args:
+        store: the knowledge base.
+        patch: what is reviewed.
+        families: the table of families.
+        most: findings at most.
+    """
+    case = build_case(store, patch, families)
+    kept, refused = Verifier(store, patch, case.history).check(strongest(drafts(case)))
+    chosen = choose(kept)
+    spots = best_spots(rank(case.now, patch, case.history).spots)
+    flow = flows(patch)
+    findings = chosen[:most]
+    return Critique(
+        subject=patch.subject, repo=patch.repo, title=patch.title, head=patch.head, as_of=patch.as_of,
+        comprehension=tuple(statements(patch, flow)), charts=tuple(charts(flow)), sweep=case.swept.sweep,
+        findings=tuple(findings), focus=spots, questions=tuple(questions(case)), gaps=tuple(gaps(case)),
+        residual=residual(case, findings, spots), refused=tuple(refused), left_out=len(chosen) - len(findings),
+    )  # fmt: skip
+
+
+def build_case(store: Store, patch: Patch, families: Families) -> Case:
+    """All that bears on a patch."""
+    history = read_history(store, patch)
+    swept = sweep_precedents(store, patch, history, families)
+    newest = max((p.merged_at for p in history.pulls.values()), default="")
+    # ages count from the patch's moment or the newest card: the clock would make two runs differ
+    now = patch.as_of or newest or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Case(store, patch, history, swept, now, families)
+
+
+def drafts(case: Case) -> list[Finding]:
+    """What the rules draft, in their order."""
+    return [finding for rule in RULES for finding in rule(case)]
+
+
+def strongest(found: Iterable[Finding]) -> list[Finding]:
+    """The drafts worth checking."""
+    return sorted(found, key=_order)[:_DRAFTS]
+
+
+def choose(findings: Iterable[Finding]) -> list[Finding]:
+    """One finding a hunk and one a precedent, worst first."""
+    chosen: list[Finding] = []
+    hunks: set[tuple[str, str]] = set()
+    cited: set[str] = set()
+    for finding in sorted(findings, key=_order):
+        hunk = (finding.place.path, finding.place.hunk)
+        first = (finding.pulls[0].id if finding.pulls else "") or finding.threads[0].id
+        if hunk in hunks or first in cited:
+            continue
+        hunks.add(hunk)
+        cited.add(first)
+        chosen.append(finding)
+    return chosen
+
+
+def _order(finding: Finding) -> tuple[int, float, int, str, int, str]:
+    place = finding.place
+    return (
+        SEVERITIES.index(finding.severity), -finding.score, CONCERNS.index(finding.concern), place.path, place.start, finding.rule,
+    )  # fmt: skip
