@@ -161,13 +161,10 @@ def symbols_between(
     if any(s is not None and (len(s) > _LARGEST_SOURCE or _is_slow(s)) for s in (old, new)):
         return None
     edits = edits_of(patch)
-    before = _touched(
-        outline_of(language, old) if old is not None else None, [(e.old_row, e.taken) for e in edits]
-    )
-    after = _touched(
-        outline_of(language, new) if new is not None else None, [(e.new_row, e.inserted) for e in edits]
-    )
-    return None if before is None or after is None else _compare(before, after)
+    outlines = [outline_of(language, text) if text is not None else None for text in (old, new)]
+    before = _touched(outlines[0], [(e.old_row, e.taken) for e in edits])
+    after = _touched(outlines[1], [(e.new_row, e.inserted) for e in edits])
+    return None if before is None or after is None else _compare(before, after, outlines[1])
 
 
 def _is_slow(source: bytes) -> bool:
