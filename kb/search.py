@@ -19,6 +19,7 @@ from kb.encoders.mini import MINI_ENCODER
 from kb.excerpts import best_window
 from kb.families import Families, load_families
 from kb.features import (
+    SIDE_KINDS,
     AskedWords,
     Values,
     asked_words,
@@ -219,8 +220,7 @@ class Searcher:
         index = self.index
         words = asked_words(question, index)
         if not (words.own or question.exact or question.paths):
-            candidates = [Candidate(i, {"reference": 1.0}) for i in named]
-            return Gathered(question, words, tuple(named), tuple(candidates))
+            return Gathered(question, words, tuple(named), tuple(self._referred(question, named)))
         vectors = {
             name: self._pool.submit(s.encoder.encode, [question.english]) for name, s in self._vectors.items()
         }
@@ -248,6 +248,18 @@ class Searcher:
             allowed = set(self._store.cards_by_id(found, ["id"], where)["id"].to_pylist())
             found = [i for i in found if i in allowed]
         return found
+
+    def _referred(self, question: Question, named: Sequence[str]) -> list[Candidate]:
+        """The cards of a question that is nothing but references; of those of one number docs, CI and tests come last."""
+        side = self.index.of_kinds(() if question.kinds else SIDE_KINDS)
+        place = self.index.place
+        return [
+            Candidate(
+                i,
+                {"reference": 1.0, "side kind": float(side[place[i]])} if i in place else {"reference": 1.0},
+            )
+            for i in named
+        ]
 
     def _choose(self, features: Mapping[str, Values], scope: Places, also: Sequence[str]) -> Places:
         """Places in the scope of the best cards by what is known of all, and of those that were named."""

@@ -247,6 +247,17 @@ def test_a_filter_keeps_what_fits(searcher, text, where, cards):
     assert cards <= set(ids(searcher, text, where))
 
 
+def test_of_cards_of_one_number_the_change_of_the_engine_comes_first(tmp_path, make_repo):
+    docs, code = make_repo("docs"), make_repo("code")
+    docs.commit("[docs] Mend a link (#5)", {"docs/a.md": b"a\n"})
+    code.commit("Evict pages (#5)", {"vllm/a.py": b"def evict():\n    return 1\n"})
+    ingest(tmp_path / "kb", docs.path, SGLANG, "none")
+    ingest(tmp_path / "kb", code.path, VLLM, "none")
+    found = Searcher(Store.open(str(tmp_path / "kb"))).search("#5")
+    assert [h.card.id for h in found.hits] == [f"{VLLM}#5", f"{SGLANG}#5"]
+    assert (found.answered, found.confidence) == (True, 1.0)
+
+
 def test_a_reference_obeys_every_filter(searcher):
     assert first(searcher, "#103", Filter(repos=(VLLM,))) == f"{VLLM}#103"
     assert ids(searcher, "#103", Filter(kinds=("revert",))) == []

@@ -13,12 +13,22 @@ from loop.records import EngineBuild, RequestRow
 _LENGTHS_WITHIN = 0.02
 
 # options that change how many GPUs, which precision or which weights an engine uses
-_PARALLEL = ("--tensor-parallel-size", "--tp-size", "--tp", "--tp_size", "--data-parallel-size", "--dp-size", "--pp-size")
+_PARALLEL = (
+    "--tensor-parallel-size",
+    "--tp-size",
+    "--tp",
+    "--tp_size",
+    "--data-parallel-size",
+    "--dp-size",
+    "--pp-size",
+)
 _PRECISION = ("--dtype", "--quantization", "--kv-cache-dtype")
 
 
 def fair_record(
-    searches: Sequence[FlagSearch], builds: Mapping[str, EngineBuild], rows: Mapping[str, Sequence[RequestRow]]
+    searches: Sequence[FlagSearch],
+    builds: Mapping[str, EngineBuild],
+    rows: Mapping[str, Sequence[RequestRow]],
 ) -> FairRecord:
     """What was equal and what was not.
 
@@ -34,15 +44,25 @@ def fair_record(
 
     for search in searches:
         if not search.missing:
-            note("servers in the search", search.engine, str(sum(t.ended != "infeasible" for t in search.trials)))
+            note(
+                "servers in the search",
+                search.engine,
+                str(sum(t.ended != "infeasible" for t in search.trials)),
+            )
             note("metric", search.engine, search.metric)
     for engine, build in builds.items():
         model = Path(build.launch.model)
         note("weights and configuration", engine, folder_hash(model, tokenizer=False))
         note("tokenizer", engine, folder_hash(model, tokenizer=True))
         options = dict(grouped(build.argv))
-        note("GPUs", engine, " ".join(f"{n} {' '.join(options[n])}" for n in _PARALLEL if n in options) or "1")
-        note("precision", engine, " ".join(f"{' '.join(options[n])}" for n in _PRECISION if n in options) or "as configured")
+        note(
+            "GPUs", engine, " ".join(f"{n} {' '.join(options[n])}" for n in _PARALLEL if n in options) or "1"
+        )
+        note(
+            "precision",
+            engine,
+            " ".join(f"{' '.join(options[n])}" for n in _PRECISION if n in options) or "as configured",
+        )
     for engine, found in rows.items():
         note("requests", engine, str(len(found)))
         note("prompt tokens", engine, _total([row.input_tokens for row in found]))
@@ -53,7 +73,9 @@ def fair_record(
         if len(values) == 1:
             equal.append((what, values.pop()))
         else:
-            unequal.append(f"{what}: " + ", ".join(f"{engine} {value}" for engine, value in by_engine.items()))
+            unequal.append(
+                f"{what}: " + ", ".join(f"{engine} {value}" for engine, value in by_engine.items())
+            )
     return FairRecord(tuple(search.id for search in searches), tuple(equal), tuple(unequal))
 
 
@@ -65,7 +87,9 @@ def folder_hash(folder: Path, *, tokenizer: bool) -> str:
     """16 digits over the files of a model: those of its tokenizer, or all others."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        is_tokenizer = path.name.startswith(("tokenizer", "special_tokens", "vocab", "merges", "chat_template"))
+        is_tokenizer = path.name.startswith(
+            ("tokenizer", "special_tokens", "vocab", "merges", "chat_template")
+        )
         if is_tokenizer == tokenizer:
             with path.open("rb") as file:
                 digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())

@@ -57,7 +57,14 @@ class Terms:
 
 
 def search_flags(
-    engine: Engine, launch: Launch, space: Space, terms: Terms, bencher: Bencher, blobs: Blobs, spool: Path, version: str = ""
+    engine: Engine,
+    launch: Launch,
+    space: Space,
+    terms: Terms,
+    bencher: Bencher,
+    blobs: Blobs,
+    spool: Path,
+    version: str = "",
 ) -> FlagSearch:
     """Search one engine.
 
@@ -102,7 +109,15 @@ def _record(
     good = [trial for trial in trials if trial.ended == "ok" and trial.score is not None]
     best = max(good, key=lambda trial: (trial.score or -math.inf, -trial.number)).number if good else None
     return FlagSearch(
-        engine.name, version, terms.trials, terms.metric, terms.sla, tuple(trials), best, space.left_out, missing
+        engine.name,
+        version,
+        terms.trials,
+        terms.metric,
+        terms.sla,
+        tuple(trials),
+        best,
+        space.left_out,
+        missing,
     )
 
 
@@ -154,7 +169,11 @@ def broken_limits(found: ArmMetrics, sla: Sla) -> list[str]:
         (name, getattr(found, name), getattr(sla, name))
         for name in ("p50_ttft_ms", "p99_ttft_ms", "p50_tpot_ms", "p99_tpot_ms")
     ]
-    reasons = [f"{name} {value:.4g} above {limit:g}" for name, value, limit in checks if limit is not None and value > limit]
+    reasons = [
+        f"{name} {value:.4g} above {limit:g}"
+        for name, value, limit in checks
+        if limit is not None and value > limit
+    ]
     if found.success_rate < sla.success_rate:
         reasons.append(f"success rate {found.success_rate:.3f} below {sla.success_rate:g}")
     return reasons
