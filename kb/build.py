@@ -20,7 +20,8 @@ from ingest.reader import Problem, ReadPullRequest, read_pull_requests
 from kb.cards import Card, decode_card, encode_card
 from kb.chunks import FileDigest, digest_file
 from kb.distill import card_of, card_rows, chunk_rows, diff_words, field_words, link_rows, utc
-from kb.encoders.base import DEFAULT_ENCODER, Encoder, load_encoder
+from kb.encoders.base import DEFAULT_ENCODER, Encoder
+from kb.encoders.load import load_encoder
 from kb.encoders.mini import MINI_DIMENSIONS, MINI_ENCODER
 from kb.families import Families, load_families
 from kb.location import StoreError

@@ -106,7 +106,8 @@ def _own_packages() -> Check:
 
 def _data() -> Check:
     from ingest.errors import PrloreError
-    from kb.encoders.base import DEFAULT_ENCODER, load_encoder
+    from kb.encoders.base import DEFAULT_ENCODER
+    from kb.encoders.load import load_encoder
     from kb.families import load_families
     from kb.fusion import load_weights
     from kb.starter import load_starter_cards

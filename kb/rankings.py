@@ -16,7 +16,8 @@ from ingest.errors import PrloreError
 from kb.ablation import ALIASES, without
 from kb.aliases import Aliases
 from kb.card_index import CardIndex, VectorSet
-from kb.encoders.base import NO_ENCODER, load_encoder
+from kb.encoders.base import NO_ENCODER
+from kb.encoders.load import load_encoder
 from kb.encoders.mini import MINI_ENCODER
 from kb.families import Families
 from kb.filters import Filter

@@ -14,7 +14,8 @@ import numpy as np
 from kb.aliases import Aliases
 from kb.card_index import CardIndex, Places, VectorSet
 from kb.cards import Anchor, Card, Excerpt, Status, decode_card
-from kb.encoders.base import NO_ENCODER, Encoder, load_encoder
+from kb.encoders.base import NO_ENCODER, Encoder
+from kb.encoders.load import load_encoder
 from kb.encoders.mini import MINI_ENCODER
 from kb.excerpts import best_window
 from kb.families import Families, load_families

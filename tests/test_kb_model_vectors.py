@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from ingest.errors import PrloreError
-from kb.encoders.base import EncoderError, load_encoder
+from kb.encoders.base import EncoderError
+from kb.encoders.load import load_encoder
 from kb.encoders.mini import load_mini
 from kb.location import StoreError
 from kb.model_vectors import embed, lacking, load_cache, save_cache

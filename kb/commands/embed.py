@@ -27,7 +27,8 @@ def embed(encoder: str, device: str | None, everything: bool, kb: str | None) ->
 
     With --device cuda the shipped model needs its trained form: --encoder FOLDER, as `prlore train encoder` writes it.
     """
-    from kb.encoders.base import EncoderError, load_encoder
+    from kb.encoders.base import EncoderError
+    from kb.encoders.load import load_encoder
     from kb.location import default_uri
     from kb.model_vectors import embed as embed_cards
     from kb.model_vectors import lacking

@@ -55,7 +55,7 @@ def git(
 
     from ingest.git import open_repository
     from kb.build import Options, build
-    from kb.encoders.base import load_encoder
+    from kb.encoders.load import load_encoder
     from kb.location import default_uri
     from kb.reports import build as report
     from kb.store import Store

@@ -26,7 +26,7 @@ from ingest.errors import PrloreError
 from kb.ablation import GROUPS
 from kb.bootstrap import Difference, Differences, Interval, Intervals, compare, intervals
 from kb.card_index import CardIndex
-from kb.encoders.base import load_encoder
+from kb.encoders.load import load_encoder
 from kb.evaluate import ClassScore, Evaluation, JudgedQuery, evaluate, read_queries
 from kb.families import Families, load_families
 from kb.filters import Filter
