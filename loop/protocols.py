@@ -177,6 +177,7 @@ class GateContext:
         candidate: tree after apply; None before that, and equal to `parent` for launch options.
         tried: proposals of this campaign before this one.
         incumbent, challenger: how both arms are started; None before checkout.
+        measured: the comparison that says FASTER, for what is looked at after it.
         scratch: an empty folder of this step, removed afterwards.
     """
 
@@ -189,6 +190,7 @@ class GateContext:
     bundle: EvidenceBundle | None = None
     profiles: tuple[ProfileDigest, ...] = ()
     symptom: Comparison | None = None
+    measured: Comparison | None = None
     candidate: TreeRef | None = None
     tried: tuple[PatchProposal, ...] = field(default=())
     incumbent: Launch | None = None

@@ -38,7 +38,8 @@ class GapRow:
 
 def gap_rows(target: FlagSearch, rivals: Mapping[str, FlagSearch]) -> tuple[GapRow, ...]:
     """Rows by falling gap, from each engine's best trial. One run each shows where to look; a paired comparison says
-    whether there is a gap at all."""
+    whether there is a gap at all.
+    """
     if target.winner is None:
         return ()
     mine = dict(target.winner.metrics)

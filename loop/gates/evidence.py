@@ -77,7 +77,7 @@ class EvidenceGate:
             return failed(self.name, *refused)
         row = _find(context.profiles, bundle)
         assert row is not None
-        if not any(_bears(quote, row, bundle) for quote in bundle.cards):
+        if not any(bears(quote, row, bundle) for quote in bundle.cards):
             return failed(
                 self.name, "CARD_ELSEWHERE", "no card names the file, a symbol or the operation of the row"
             )
@@ -176,7 +176,7 @@ def _place(context: GateContext, bundle: EvidenceBundle) -> tuple[str, str] | No
     return "PLACE_ELSEWHERE", f"nothing of the row leads to {path[:120]}"
 
 
-def _bears(quote: CardQuote, row: ProfileRow, bundle: EvidenceBundle) -> bool:
+def bears(quote: CardQuote, row: ProfileRow, bundle: EvidenceBundle) -> bool:
     """Whether a card's own words name the file, a symbol or the operation of the row."""
     path = bundle.location.rpartition(":")[0]
     if quote.path == path or quote.path.rpartition("/")[2] == path.rpartition("/")[2] != "__init__.py":

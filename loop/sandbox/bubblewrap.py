@@ -87,9 +87,14 @@ def wrapped(program: str, walls: Walls, cwd: Path, argv: Iterable[str]) -> tuple
 
 
 def interpreter_folders(python: str) -> tuple[Path, ...]:
-    """Folders that an interpreter needs: its environment and the installation that the environment is made from."""
+    """Folders that an interpreter needs: its environment, the installation that this is made from, and what `.pth` files name."""
     here = Path(python)
     found = {here.parent.parent, here.resolve().parent.parent}
     if python == sys.executable:
         found |= {Path(sys.prefix), Path(sys.base_prefix)}
+    for linked in here.parent.parent.glob("lib/python*/site-packages/*.pth"):
+        lines = linked.read_text("utf-8", "replace").splitlines()
+        found |= {
+            Path(line.strip()) for line in lines if line.startswith("/") and Path(line.strip()).is_dir()
+        }
     return tuple(sorted(p for p in found if str(p) not in ("/usr", "/") and p.exists()))

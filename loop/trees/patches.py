@@ -81,6 +81,20 @@ def apply(trees: TreeStore, tree: str, patch: bytes) -> str:
             ) from exc
 
 
+def apply_by_versions(trees: TreeStore, tree: str, patch: bytes) -> str | None:
+    """The tree with a patch merged by the file versions its `index` lines name; None where one is unknown or conflicts."""
+    if len(patch) > LARGEST_PATCH:
+        return None
+    with trees.index(tree) as variables:
+        try:
+            trees.repository.run(
+                "apply", "--cached", "--3way", "--whitespace=nowarn", "-", stdin=patch, variables=variables
+            )
+            return trees.repository.run("write-tree", variables=variables).decode().strip()
+        except GitFailed:
+            return None
+
+
 def patch_id(trees: TreeStore, patch: bytes) -> str:
     """The stable id of a change: line numbers, white space and order of files do not count. Empty for no change."""
     out = trees.repository.run("patch-id", "--stable", stdin=patch).decode().split()
