@@ -37,8 +37,9 @@ class GapRow:
 
 
 def gap_rows(target: FlagSearch, rivals: Mapping[str, FlagSearch]) -> tuple[GapRow, ...]:
-    """Rows by falling gap, from each engine's best trial. One run each shows where to look; a paired comparison says
-    whether there is a gap at all.
+    """Rows by falling gap, from each engine's best trial.
+
+    One run each shows where to look; a paired comparison says whether there is a gap at all.
     """
     if target.winner is None:
         return ()

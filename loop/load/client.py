@@ -41,7 +41,7 @@ class _Usage(msgspec.Struct):
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] = []
     usage: _Usage | None = None
-    error: msgspec.Raw | None = None
+    error: msgspec.Raw = msgspec.Raw()
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
@@ -168,7 +168,7 @@ async def _read(response: aiohttp.ClientResponse, answer: _Answer, now: Callable
         if data == b"[DONE]":
             return
         chunk = _decode(data)
-        if chunk.error is not None:
+        if bytes(chunk.error) not in (b"", b"null"):
             raise ValueError(f"the server says {bytes(chunk.error)[:300].decode('utf-8', 'replace')}")
         if chunk.usage is not None and chunk.usage.completion_tokens is not None:
             answer.claimed = chunk.usage.completion_tokens

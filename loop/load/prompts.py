@@ -76,17 +76,17 @@ def draw_prompts(counter: TokenCounter, seed: str, count: int, length: int, shar
     Raises:
         LoadFailed: no text of that length could be made.
     """
-    prefix = _draw(counter, random.Random(_number(seed, -1)), shared) if shared else ""
-    return [prefix + _draw(counter, random.Random(_number(seed, i)), length - shared) for i in range(count)]
+    prefix = random.Random(_number(seed, -1)).choices(counter.plain, k=shared)
+    return [_draw(counter, random.Random(_number(seed, i)), length, prefix) for i in range(count)]
 
 
 def _number(seed: str, index: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{index}".encode()).digest(), "big")
 
 
-def _draw(counter: TokenCounter, rng: random.Random, length: int) -> str:
+def _draw(counter: TokenCounter, rng: random.Random, length: int, prefix: list[int]) -> str:
     plain = counter.plain
-    ids = rng.choices(plain, k=length)
+    ids = prefix + rng.choices(plain, k=length - len(prefix))
     best, off = "", length
     for _ in range(_ROUNDS):
         text = counter.decode(ids)
