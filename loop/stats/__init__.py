@@ -1,0 +1,1 @@
+"""Decisions from interleaved pairs: noise first, evidence that may be looked at any time, errors spent per campaign."""
