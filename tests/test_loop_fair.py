@@ -7,7 +7,6 @@ import itertools
 
 import msgspec
 import pytest
-from loop.stats.metrics import decode_rows
 
 from loop.engines.fake import write_model
 from loop.engines.registry import engine_named
@@ -18,6 +17,7 @@ from loop.fair.search import Terms, broken_limits, score_of, search_flags
 from loop.fair.trials import FlagSearch, Trial
 from loop.load.generator import HttpBencher
 from loop.records import ArmMetrics, EngineBuild, Launch, RequestRow, RuntimeIdentity, Sla, Workload
+from loop.stats.metrics import decode_rows
 
 CHAT = Workload("chat", input_len=16, output_len=12, num_prompts=4, concurrency=4)
 METRICS = ArmMetrics(100.0, 1.0, 1.0, 10.0, 20.0, 1.0, 2.0, 48, 1.0, 0.001)
