@@ -44,6 +44,7 @@ class PatchedFile:
     patch: bytes
     hunks: tuple[Hunk, ...]
     binary: bool = False
+    missing: bool = False  # its lines were not given
 
     @property
     def added(self) -> int:
@@ -124,9 +125,9 @@ def github_patch(
     if raw and not raw.endswith(b"\n"):
         raw += b"\n"
     hunks = parse_hunks(raw, additions, deletions) if raw else ()
-    return PatchedFile(
-        path, old_path or path, states.get(status, "modified"), raw, hunks, not raw and status == "modified"
-    )
+    missing = not raw and bool(additions or deletions or status in ("modified", "changed"))
+    state = states.get(status, "modified")
+    return PatchedFile(path, old_path or path, state, raw, hunks, binary=missing, missing=missing)
 
 
 def _preamble(lines: list[bytes]) -> tuple[list[str], int]:

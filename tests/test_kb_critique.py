@@ -89,10 +89,14 @@ def test_bringing_back_what_was_reverted_is_found(store, history, tmp_path):
     assert FAST_LINE.splitlines()[0] in first.pulls[0].quote
 
 
-def test_a_reland_that_says_so_is_no_major_finding(store, history, tmp_path):
-    raw = b"Subject: [PATCH] Reland fast eviction order\n\n" + patch_of(history, FIXED, FAST)
-    found = reviewed(store, tmp_path, raw).findings
-    assert {(f.rule, f.severity) for f in found} == {("restores-reverted", "minor")}
+@pytest.mark.parametrize(
+    "title", ["Reland fast eviction order", "Revert everything", "[Docs] Fix a typo", "LGTM"]
+)
+def test_no_title_lowers_a_severity(store, history, tmp_path, title):
+    raw = patch_of(history, FIXED, FAST)
+    plain = reviewed(store, tmp_path, raw).findings
+    titled = reviewed(store, tmp_path, f"Subject: [PATCH] {title}\n\n".encode() + raw).findings
+    assert [(f.rule, f.severity) for f in titled] == [(f.rule, f.severity) for f in plain]
 
 
 def test_the_same_names_in_the_same_definition_are_an_old_sore(store, history, tmp_path):

@@ -116,6 +116,31 @@ class Client:
 
         return self._ask(send, where, "core", 1)
 
+    def post(self, path: str, body: Mapping[str, Any]) -> Answer:
+        """Write something. Sent once: only a refusal for its rate, which wrote nothing, is tried again.
+
+        Raises:
+            GitHubError: refused, or no usable answer; with status 0 nobody knows whether it was written.
+        """
+        where = self._relative(path)
+        self.pace.before("core", 5)  # what GitHub counts a write against its limit a minute
+        headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": API_VERSION}
+        try:
+            status, found, _ = self._github.requester.requestJson(
+                "POST", where, headers=headers, input=dict(body), cnx=self._graphql
+            )
+        except Redirected:
+            raise OffHost("GitHub redirects a write: check the repository's name") from None
+        except (*BROKEN, TooLarge) as exc:
+            raise GitHubError(f"the answer to a write broke off ({type(exc).__name__}); run the same command again, what was written is not repeated") from None  # fmt: skip
+        except GithubException as exc:
+            raise self._refused(exc, where) from None
+        answer = self._token.strip_from(self._graphql.body)
+        data, ok = _parsed(answer)
+        if status >= 400:
+            raise self._refused(GithubException(status, data if ok else {}, found), where)
+        return self._answer(status, found, answer, data if ok else None)
+
     # GraphQL -----------------------------------------------------------------------------------------
 
     def graphql(self, query: str, variables: Mapping[str, Any], points: int) -> Answer:

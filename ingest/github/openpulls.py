@@ -44,6 +44,7 @@ class OpenFile:
     deletions: int
     status: str = ""
     patch: str = ""
+    old_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +251,7 @@ class _RestFile(msgspec.Struct, frozen=True):
     deletions: int = 0
     changes: int = 0
     patch: str | None = None
+    previous_filename: str = ""
 
     @property
     def left_out(self) -> bool:
@@ -275,7 +277,10 @@ def patched_files(client: Client, repo: str, number: int) -> tuple[tuple[OpenFil
         if exc.status == 406:
             return (), False
         raise
-    files = tuple(OpenFile(f.filename, f.additions, f.deletions, f.status, f.patch or "") for f in rows)
+    files = tuple(
+        OpenFile(f.filename, f.additions, f.deletions, f.status, f.patch or "", f.previous_filename)
+        for f in rows
+    )
     # an empty file has neither lines nor patch and is no gap
     return files, not any(f.left_out and f.status != "added" for f in rows) and len(rows) < _MOST_FILES
 

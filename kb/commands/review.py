@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from kb.commands.ingest_github import api_option, open_client
 from kb.commands.options import UsageProblem, kb_option, open_store, parse_date, parse_repo
 
 if TYPE_CHECKING:
+    from ingest.github.client import Client
+    from kb.critique.github import FetchedPull
     from kb.critique.patch import Patch
     from kb.critique.run import Critique
     from kb.families import Families
@@ -23,64 +27,125 @@ _LEVELS = ("blocking", "major", "minor", "nit")
 @click.argument("patch", required=False, type=click.Path(path_type=Path))
 @click.option("--rev", metavar="A..B", default="", help="A range of commits of --checkout, or one commit.")
 @click.option("--card", metavar="OWNER/NAME#N", default="", help="A merged pull request of the knowledge base, judged as of its merge.")  # fmt: skip
+@click.option("--pr", metavar="OWNER/NAME#N", default="", help="A pull request on GitHub; needs a token.")
+@click.option(
+    "--post", is_flag=True, help="With --pr: show the review that would be posted there; see --yes."
+)
+@click.option("--yes", is_flag=True, help="With --post: post it, as one comment review.")
 @click.option(
     "--repo", metavar="REPO", help="sglang, vllm, trtllm, or owner/name. [default: whose files these are]"
 )
 @click.option("--checkout", metavar="DIR", type=click.Path(path_type=Path), help="A clone in which the change is applied or applies; what is said beyond the diff is looked up there.")  # fmt: skip
 @click.option("--as-of", metavar="DATE", help="Only what was merged or said before counts.")
-@click.option("--format", "form", type=click.Choice(["text", "md", "json"]), default="text", show_default=True, help="How to print it.")  # fmt: skip
+@click.option("--format", "form", type=click.Choice(["text", "md", "json", "sarif", "rdjson", "html"]), default="text", show_default=True, help="How to print it.")  # fmt: skip
 @click.option(
     "--max-findings", type=click.IntRange(0, 50), default=5, show_default=True, help="Findings at most."
 )
 @click.option(
     "--fail-on", type=click.Choice(_LEVELS), help="Exit with status 1 when a finding is at least this severe."
 )
+@api_option
 @kb_option
 def review(
-    patch: Path | None, rev: str, card: str, repo: str | None, checkout: Path | None, as_of: str | None, form: str,
-    max_findings: int, fail_on: str | None, kb: str | None,
+    patch: Path | None, rev: str, card: str, pr: str, post: bool, yes: bool, repo: str | None, checkout: Path | None,
+    as_of: str | None, form: str, max_findings: int, fail_on: str | None, api_url: str, kb: str | None,
 ) -> int:  # fmt: skip
     """Review a change: what it does, what happened in these places before, and findings that each cite a precedent.
 
-    PATCH is what `git diff` or `git format-patch` prints, - for standard input. Needs no model and no network.
+    PATCH is what `git diff` or `git format-patch` prints, - for standard input. Needs no model and no network, but for
+    --pr. --post shows what would be posted, and sends it only with --yes: comments, never an approval.
     """
     from kb.critique.run import review_patch
     from kb.families import load_families
 
-    if sum(map(bool, (patch, rev, card))) != 1:
+    if sum(map(bool, (patch, rev, card, pr))) != 1:
         raise UsageProblem(
-            "name one change: a patch file, - for standard input, --rev A..B, or --card OWNER/NAME#N"
+            "name one change: a patch file, - for standard input, --rev A..B, --card or --pr OWNER/NAME#N"
         )
+    if (post and not pr) or (yes and not post):
+        raise UsageProblem("--post goes with --pr, and --yes with --post")
     families = load_families()
     store = open_store(kb)
-    moment = parse_date(as_of, "--as-of")
+    named = _Named(patch, rev, card, pr, parse_repo(repo), checkout, parse_date(as_of, "--as-of"), api_url)
     with contextlib.ExitStack() as stack:
-        opened = _open(stack, store, families, patch, rev, card, parse_repo(repo), checkout, moment)
+        opened, client, pull = _open(stack, store, families, named)
         found = review_patch(store, opened, families, max_findings)
+        if post and client is not None and pull is not None:
+            click.echo(_post(client, pull, found, yes))
+            return _status(found, fail_on)
     click.echo(_printed(found, form), nl=False)
     return _status(found, fail_on)
 
 
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """What the command line names."""
+
+    patch: Path | None
+    rev: str
+    card: str
+    pr: str
+    repo: str
+    checkout: Path | None
+    as_of: str
+    api_url: str
+
+
 def _open(
-    stack: contextlib.ExitStack, store: Store, families: Families, patch: Path | None, rev: str, card: str, repo: str,
-    checkout: Path | None, as_of: str,
-) -> Patch:  # fmt: skip
-    """The patch that was named, with the texts of its files where a clone has them."""
+    stack: contextlib.ExitStack, store: Store, families: Families, named: _Named
+) -> tuple[Patch, Client | None, FetchedPull | None]:
+    """The patch that was named, with the texts of its files where a clone has them; with --pr the way to GitHub as well."""
     from ingest.git import open_repository
     from kb.critique import opening
 
-    if rev:
-        repository = stack.enter_context(open_repository(checkout or Path()))
-        return opening.from_range(repository, rev, store, families, repo, as_of)
-    if card:
-        made = opening.from_card(store, card)
+    client, pull = None, None
+    if named.rev:
+        repository = stack.enter_context(open_repository(named.checkout or Path()))
+        return opening.from_range(repository, named.rev, store, families, named.repo, named.as_of), None, None
+    if named.pr:
+        client = stack.enter_context(open_client(named.api_url, None))
+        pull = _fetch(client, named, families)
+        made, files = pull.patch, list(pull.files)
+    elif named.card:
+        made = opening.from_card(store, named.card)
+        files = opening.patched_files(made)
     else:
-        assert patch is not None
-        made = opening.from_file(patch, store, families, repo, as_of)
-    if checkout is None:
-        return made
-    tree = stack.enter_context(opening.checkout_tree(checkout))
-    return opening.in_checkout(made, opening.patched_files(made), tree, families)[0]
+        assert named.patch is not None
+        made = opening.from_file(named.patch, store, families, named.repo, named.as_of)
+        files = opening.patched_files(made)
+    if named.checkout is not None:
+        tree = stack.enter_context(opening.checkout_tree(named.checkout))
+        made, _ = opening.in_checkout(made, files, tree, families)
+    return made, client, pull
+
+
+def _fetch(client: Client, named: _Named, families: Families) -> FetchedPull:
+    from kb.critique.github import fetch_pull
+    from kb.references import parse_card_id
+
+    reference = parse_card_id(named.pr)
+    repo = (reference.repo if reference else "") or named.repo
+    if reference is None or not repo:
+        raise UsageProblem(f"{named.pr!r} names no pull request: write OWNER/NAME#N")
+    return fetch_pull(client, repo, reference.number, families, named.as_of)
+
+
+def _post(client: Client, pull: FetchedPull, found: Critique, yes: bool) -> str:
+    """Post a critique, or say what would be posted."""
+    import json
+
+    from kb.critique.github import payload, post, prepare
+    from kb.reports.safe import plain
+
+    review = prepare(client, pull, found)
+    if review.is_empty:
+        return f"Nothing to post on {pull.repo}#{pull.number}: {review.known} findings stand there already, none is new."
+    if not yes:
+        shown = json.dumps(payload(review), indent=2, ensure_ascii=False)
+        return plain(
+            f"Would post {len(review.comments)} comments on {pull.repo}#{pull.number} (add --yes to send it):\n{shown}"
+        )
+    return f"Posted {len(review.comments)} comments: {plain(post(client, review))}"
 
 
 def _printed(found: Critique, form: str) -> str:
@@ -88,6 +153,14 @@ def _printed(found: Critique, form: str) -> str:
 
     if form == "json":
         return report.critique_json(found) + "\n"
+    if form in ("sarif", "rdjson"):
+        from kb.reports.critique_machine import critique_rdjson, critique_sarif
+
+        return (critique_sarif(found) if form == "sarif" else critique_rdjson(found)) + "\n"
+    if form == "html":
+        from kb.reports.critique_html import critique_html
+
+        return critique_html(found)
     return report.critique_markdown(found) if form == "md" else report.critique_text(found)
 
 

@@ -256,7 +256,7 @@ def patch_of_files(
         known = (symbols or {}).get(f.path, ())
         old, new = (sources or {}).get(f.path, (None, None))
         hunks = with_symbols(f.path, f.hunks, known)
-        made.append(PatchFile(f.path, f.old_path, f.status, group, hunks, known, new, old))
+        made.append(PatchFile(f.path, f.old_path, f.status, group, hunks, known, new, old, f.missing))
         added, removed = changed_text(f.hunks, "+"), changed_text(f.hunks, "-")
         facts.append(file_facts(f.path, group, added, removed))
         words += code_words(added)[:4000]

@@ -42,13 +42,7 @@ def code_hunks(case: Case) -> list[PatchHunk]:
 
 def untested_change(case: Case) -> Iterator[Finding]:
     """Behaviour changes and no test does, where fixes of this file came with tests."""
-    if any(f.group == "test" for f in case.patch.files) or case.patch.kind in (
-        "docs",
-        "ci",
-        "build",
-        "test",
-        "revert",
-    ):
+    if any(f.group == "test" for f in case.patch.files):
         return
     hunks = code_hunks(case)
     if sum(len(h.behaviour) for h in hunks) < _BEHAVIOUR:

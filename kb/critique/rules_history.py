@@ -1,4 +1,7 @@
-"""Findings that the history of the very lines and definitions gives: a fix undone, what was reverted brought back, old sores."""
+"""Findings that the history of the very lines and definitions gives: a fix undone, what was reverted brought back, old sores.
+
+What the author says of the change (`Reland …`, `Revert …`) lowers no severity: whoever writes a title could do that.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,6 @@ _ONE_LINE = 28  # letters and digits of a line that is telling on its own
 _HALF_LIFE = 270.0  # days
 _MUCH = 60  # letters and digits that a fix put in before taking it out can block
 _WHOLE = 0.6  # of a fix's added lines here: it is taken out as a whole
-_RELAND = re.compile(r"\b(?:re-?land|re-?appl|revert|roll\s?back)", re.IGNORECASE)
 _FIX_WORDS_IN_COMMON = 2
 _RECENT = 180  # days
 
@@ -45,10 +47,8 @@ def undone_fixes(case: Case) -> Iterator[Finding]:
             precedent = pull_precedent(case.history, fix, hunk.path, "", {r.text.strip() for r in lines})
             if precedent is None:
                 continue
-            severity: Severity = "minor"
-            if not _RELAND.search(case.patch.title):
-                whole = sum(telling(r.text) for r in lines) >= _MUCH and len(lines) >= 2
-                severity = "blocking" if share >= _WHOLE and whole else "major"
+            whole = sum(telling(r.text) for r in lines) >= _MUCH and len(lines) >= 2
+            severity: Severity = "blocking" if share >= _WHOLE and whole else "major"
             count = f"{len(lines)} lines" if len(lines) > 1 else "a line"
             yield draft(
                 hunk, "undoes-fix", severity, _concern(fix),
@@ -72,10 +72,9 @@ def restored_lines(case: Case) -> Iterator[Finding]:
             if precedent is None:
                 continue
             verb = "reverted" if fix.relation == "reverts" else "removed as a fix"
-            reland = bool(_RELAND.search(case.patch.title))
             count = f"{len(lines)} lines" if len(lines) > 1 else "a line"
             yield draft(
-                hunk, "restores-reverted", "minor" if reland else "major", _concern(fix),
+                hunk, "restores-reverted", "major", _concern(fix),
                 f"Puts {count} back into {named(hunk.symbol, hunk.path)} that {short(pull)} {verb}.",
                 f"Say what differs from the state that {short(pull)} took back, and run what failed then{_lane(fix)}.",
                 1.8 + min(len(lines), 10) / 10 + (0.5 if fix.relation == "reverts" else 0.0), [precedent],
@@ -167,11 +166,7 @@ def fixed_before(case: Case) -> Iterator[Finding]:
         strength = sum(_decay(case, p) * min(len(k), 4) / 4 for k, p in near)
         reverts = [p for _, p in near if p.relation == "reverts"]
         recent = [p for _, p in near if days_between(p.merged_at, case.now) <= _RECENT]
-        severity: Severity = (
-            "major"
-            if ((reverts and recent) or len(recent) >= 3) and not _RELAND.search(case.patch.title)
-            else "minor"
-        )
+        severity: Severity = "major" if (reverts and recent) or len(recent) >= 3 else "minor"
         shared = ", ".join(f"`{w}`" for w in words[:3])
         others = ", ".join(short(p.id) for _, p, _ in held[1:])
         did = "was part of a revert" if best.relation == "reverts" else "had to be fixed"

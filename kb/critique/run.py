@@ -59,8 +59,13 @@ def review_patch(store: Store, patch: Patch, families: Families, most: int = MOS
         families: the table of families.
         most: findings at most.
     """
-    case = build_case(store, patch, families)
-    kept, refused = Verifier(store, patch, case.history).check(strongest(drafts(case)))
+    return critique_of(build_case(store, patch, families), most)
+
+
+def critique_of(case: Case, most: int = MOST_FINDINGS) -> Critique:
+    """The critique of a case whose history was read."""
+    patch = case.patch
+    kept, refused = Verifier(case.store, patch, case.history).check(strongest(drafts(case)))
     chosen = choose(kept)
     spots = best_spots(rank(case.now, patch, case.history).spots)
     flow = flows(patch)

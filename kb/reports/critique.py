@@ -49,7 +49,7 @@ def _picture(match: re.Match[str]) -> str:
 
 
 def _parts(found: Critique) -> Iterator[str]:
-    title = f": {markdown_text(found.title)}" if found.title else ""
+    title = f": {_quiet(markdown_text(found.title))}" if found.title else ""
     yield f"# Review of {markdown_text(found.subject)}{title}"
     yield ""
     yield _verdict(found)
@@ -138,7 +138,7 @@ def _sweep(s: Sweep) -> Iterator[str]:
         yield ""
     if s.topic_cards:
         yield "Of the same topic in other files (searched, not exhaustive): " + "; ".join(
-            f"{_link(i)} {markdown_text(t)}" for i, t in s.topic_cards
+            f"{_link(i)} {_quiet(markdown_text(t))}" for i, t in s.topic_cards
         ) + "."  # fmt: skip
         yield ""
 
@@ -158,6 +158,17 @@ def _finding(number: int, f: Finding) -> Iterator[str]:
     symbol = f", in {inline_code(f.place.symbol)}" if f.place.symbol else ""
     yield f"### {number}. {f.severity.capitalize()} · {f.concern}: {where}{symbol}{_STANDING[f.standing]}"
     yield ""
+    yield from _said(f)
+
+
+def finding_markdown(f: Finding) -> Iterator[str]:
+    """A finding as a comment on its own lines."""
+    yield f"**{f.severity.capitalize()} · {f.concern}**{_STANDING[f.standing]}"
+    yield ""
+    yield from _said(f)
+
+
+def _said(f: Finding) -> Iterator[str]:
     yield prose_markdown(f.failure)
     yield ""
     yield f"**Do:** {prose_markdown(f.check)}"
@@ -171,7 +182,7 @@ def _finding(number: int, f: Finding) -> Iterator[str]:
 def _pull(p: PullPrecedent) -> Iterator[str]:
     verb = "reverted" if p.relation == "reverts" else "fixed"
     target = f" {_link(p.target)}" if p.relation == "reverts" and p.target else ""
-    yield f"> [{_number(p.id)}]({p.url}) {verb}{target} ({p.merged_at[:10]}): {markdown_text(p.title)}"
+    yield f"> [{_number(p.id)}]({p.url}) {verb}{target} ({p.merged_at[:10]}): {_quiet(markdown_text(p.title))}"
     yield f"> {inline_code(p.path)} {inline_code(p.hunk)}"
     yield ">"
     yield from _quoted(p.quote, "diff")
@@ -182,8 +193,13 @@ def _thread(t: ThreadPrecedent) -> Iterator[str]:
     at = f" on {inline_code(t.path)}" if t.path else ""
     yield f"> [thread]({t.url}) of {t.created_at[:10]}{at}, {_MET[t.addressed]}{', imported' if t.trust != 'synced' else ''}:"
     yield ">"
-    yield from (f"> {markdown_text(row)}" for row in t.quote.split("\n"))
+    yield from (f"> {_quiet(markdown_text(row))}" for row in t.quote.split("\n"))
     yield ""
+
+
+def _quiet(text: str) -> str:
+    """Quoted words that call nobody: behind a word joiner, `@name` is no mention on GitHub."""
+    return re.sub(r"@(?=[A-Za-z0-9])", "@\u2060", text)
 
 
 def _quoted(text: str, language: str) -> Iterator[str]:

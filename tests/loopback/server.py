@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from loopback import render
+from loopback import posting, render
 from loopback.faults import Fault, Switch
 from loopback.graphql import Executor, GraphQLError
 from loopback.world import World
@@ -42,6 +42,7 @@ class Loopback:
         self.secondary = secondary
         self.limit = _LIMIT
         self.too_many_files: set[int] = set()
+        self.posted: list[dict[str, Any]] = []
         self._used: Counter[str] = Counter()
         self._reset = time.time() + 3600
         self._minute: list[float] = []
@@ -185,7 +186,10 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.server_hub
         body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
         with hub.lock:
-            if self._admitted("graphql"):
+            if urlsplit(self.path).path.endswith("/reviews"):
+                if self._admitted("core"):
+                    self._review(body)
+            elif self._admitted("graphql"):
                 self._graphql(body)
             hub.log.append(("POST", self.path, 0))
 
@@ -228,12 +232,56 @@ class _Handler(BaseHTTPRequestHandler):
             and int(place[1]) in world.pulls
         ):
             return self._files(path, query, int(place[1]))
+        if len(place) == 3 and place[1].isdigit() and int(place[1]) in world.pulls:
+            what = {
+                ("pulls", "reviews"): "reviews",
+                ("pulls", "comments"): "pull comments",
+                ("issues", "comments"): "issue comments",
+            }
+            if found := what.get((place[0], place[2])):
+                return self._of_pull(path, query, int(place[1]), found)
         if len(place) == 2 and place[0] == "pulls" and place[1].isdigit() and int(place[1]) in world.pulls:
             return self._entity(render.pull(world, world.pulls[int(place[1])], hub.url))
         _, headers = hub.quota("core", 1)
         return self._json(
             404, {"message": "Not Found", "documentation_url": "https://docs.github.com/rest"}, headers
         )
+
+    def _review(self, body: bytes) -> None:
+        """A review that is submitted."""
+        hub, world = self.server_hub, self.server_hub.world
+        parts = urlsplit(self.path).path.strip("/").split("/")
+        number = int(parts[-2]) if parts[-2].isdigit() else 0
+        headers = hub.quota("core", 5)[1]
+        if "/".join(parts[:3]).lower() != f"repos/{world.repo}".lower() or number not in world.pulls:
+            return self._json(404, {"message": "Not Found"}, headers)
+        asked = json.loads(body)
+        hub.posted.append(asked)
+        status, answer = posting.submit(world, number, asked)
+        return self._json(status, answer, headers)
+
+    def _of_pull(self, path: str, query: dict[str, str], number: int, what: str) -> None:
+        """The comments or submissions of one pull request."""
+        hub, world = self.server_hub, self.server_hub.world
+        if what == "reviews":
+            rows = sorted((r for r in world.reviews.values() if r.number == number), key=lambda r: r.id)
+            self._page(
+                path,
+                query,
+                rows,
+                lambda r: {
+                    "id": r.id,
+                    "user": render.user(r.user, hub.url),
+                    "body": r.body,
+                    "state": r.state,
+                },
+            )
+            return
+        kind = "inline" if what == "pull comments" else "conversation"
+        found = sorted(
+            (c for c in world.comments.values() if c.number == number and c.kind == kind), key=lambda c: c.id
+        )
+        self._page(path, query, found, lambda c: render.comment(world, c, hub.url))
 
     def _pulls(self, path: str, query: dict[str, str]) -> None:
         world = self.server_hub.world
