@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 KB := demo-kb
 
-.PHONY: demo test check format clean
+.PHONY: demo test check format docs clean
 
 $(VENV)/pyvenv.cfg:
 	$(PYTHON) -c 'import sys; sys.exit("prlore needs Python 3.11 or newer: make PYTHON=python3.12 …") if sys.version_info < (3, 11) else None'
@@ -22,13 +22,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 # the embedded knowledge base, and three questions of which the last has no answer in it
 demo: $(VENV)/.installed
 	rm -rf $(KB)
-	$(BIN)/prlore ingest starter --kb $(KB)
-	@echo; echo '== Moss-VL flashinfer prefill'
-	@$(BIN)/prlore query 'Moss-VL flashinfer prefill' --kb $(KB) --limit 2
-	@echo; echo '== Ernie4.5 cos/sin cache'
-	@$(BIN)/prlore query 'Ernie4.5 cos/sin cache' --kb $(KB) --limit 2
-	@echo; echo '== protein structure prediction with triangle multiplication'
-	@$(BIN)/prlore query 'protein structure prediction with triangle multiplication' --kb $(KB) --limit 2
+	$(BIN)/prlore demo --kb $(KB)
 
 test: $(VENV)/.installed-dev check
 	$(BIN)/python -m pytest -n auto --dist loadfile
@@ -42,6 +36,10 @@ check: $(VENV)/.installed-dev
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# the reference pages, which a test holds against the code
+docs: $(VENV)/.installed-dev
+	$(BIN)/prlore reference --out docs/reference
 
 clean:
 	rm -rf $(VENV) $(KB)

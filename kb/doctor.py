@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Literal
 
 State = Literal["ok", "missing", "broken", "optional"]
@@ -17,7 +19,11 @@ State = Literal["ok", "missing", "broken", "optional"]
 _GIT_WANTED = (2, 36)  # --no-walk=unsorted with --diff-merges=first-parent, tried from this version on
 _PACKAGES = ("lancedb", "pyarrow", "msgspec", "numpy", "unidiff", "tree_sitter", "yaml")
 _EXTRAS = {
+    "mcp": ("mcp",),
     "neural": ("sentence_transformers", "torch"),
+    "train": ("sentence_transformers", "torch", "onnx"),
+    "plots": ("matplotlib",),
+    "ncu": ("ncu_report",),
     "sglang": ("sglang",),
     "vllm": ("vllm",),
     "trtllm": ("tensorrt_llm",),
@@ -44,7 +50,10 @@ def run_checks(uri: str) -> list[Check]:
         _own_packages(),
         _data(),
         _store(uri),
+        _command(),
         _token(),
+        _model(),
+        _skills(),
         *_extras(),
         _gpu(),
     ]
@@ -53,19 +62,30 @@ def run_checks(uri: str) -> list[Check]:
 def _python() -> Check:
     found = ".".join(map(str, sys.version_info[:3]))
     ok = sys.version_info >= (3, 11)
-    return Check("python", "ok" if ok else "broken", found, "" if ok else "install Python 3.11 or newer")
+    return Check(
+        "python", "ok" if ok else "broken", found, "" if ok else _install("python3.12", "python@3.12")
+    )
+
+
+def _install(debian: str, brew: str) -> str:
+    """The command of this platform's package manager."""
+    if sys.platform == "darwin":
+        return f"brew install {brew}"
+    if shutil.which("apt-get") is None and shutil.which("dnf"):
+        return f"sudo dnf install {debian}"
+    return f"sudo apt-get install {debian}"
 
 
 def _git() -> Check:
     path = shutil.which("git")
     if path is None:
-        return Check("git", "missing", "not on PATH", "apt-get install git")
+        return Check("git", "missing", "not on PATH", _install("git", "git"))
     said = subprocess.run(
         [path, "--version"], capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False
     ).stdout
     numbers = re.search(r"(\d+)\.(\d+)", said)
     ok = numbers is not None and (int(numbers[1]), int(numbers[2])) >= _GIT_WANTED
-    return Check("git", "ok" if ok else "broken", said.strip(), "" if ok else "install git 2.36 or newer")
+    return Check("git", "ok" if ok else "broken", said.strip(), "" if ok else _install("git", "git"))
 
 
 def _packages() -> list[Check]:
@@ -99,7 +119,7 @@ def _own_packages() -> Check:
             "packages",
             "broken",
             f"{name!r} also belongs to {', '.join(who)}",
-            "install prlore in a virtual environment of its own",
+            "python3 -m venv ~/.venvs/prlore && ~/.venvs/prlore/bin/pip install prlore",
         )
     return Check("packages", "ok", "ingest, kb, analysis, loop are ours")
 
@@ -137,16 +157,47 @@ def _store(uri: str) -> Check:
             "knowledge base",
             "missing",
             str(exc),
-            "prlore ingest starter, or prlore ingest git PATH --repo OWNER/NAME",
+            f"prlore ingest starter --kb {shlex.quote(uri)}",
         )
     if not finished:
         return Check(
             "knowledge base",
             "broken",
             f"{uri}: {cards} cards, indexes incomplete",
-            "run the last prlore ingest again",
+            f"prlore ingest starter --kb {shlex.quote(uri)}",
         )
-    return Check("knowledge base", "ok", f"{uri}: {cards} cards")
+    newest = max((t for t in store.scan("cards", ["merged_at"])["merged_at"].to_pylist()), default="")
+    return Check("knowledge base", "ok", f"{uri}: {cards} cards, the newest of {newest[:10] or 'no date'}")
+
+
+def _command() -> Check:
+    """Agents and shells start us by name."""
+    path = shutil.which("prlore")
+    folder = Path(sys.executable).parent
+    if path is None:
+        return Check("prlore command", "optional", "not on PATH", f'export PATH="{folder}:$PATH"')
+    return Check("prlore command", "ok", path)
+
+
+def _model() -> Check:
+    """The endpoint of reviews by a model; nothing is asked of it."""
+    names = ("PRLORE_LLM_BASE_URL", "PRLORE_LLM_MODEL")
+    absent = [n for n in names if not os.environ.get(n)]
+    if absent:
+        return Check(
+            "model endpoint", "optional", f"{' and '.join(absent)} not set", f"export {absent[0]}=… (only reviews by a model need it)"
+        )  # fmt: skip
+    return Check("model endpoint", "ok", "in the environment")
+
+
+def _skills() -> Check:
+    from kb.skills.agents import AGENTS
+    from kb.skills.bundle import SKILL
+
+    held = [a.name for a in AGENTS.values() if (a.skills(Path.home()) / SKILL).is_dir()]
+    if not held:
+        return Check("agent skill", "optional", "installed for no agent", "prlore install --agent claude")
+    return Check("agent skill", "ok", f"installed for {', '.join(held)}")
 
 
 def _token() -> Check:
@@ -157,7 +208,7 @@ def _token() -> Check:
         done = subprocess.run([gh, "auth", "token"], capture_output=True, timeout=_PROBE_SECONDS, check=False)
         if done.returncode == 0:
             return Check("GitHub token", "ok", "from gh")
-    return Check("GitHub token", "optional", "none", "export GITHUB_TOKEN=… (git histories need none)")
+    return Check("GitHub token", "optional", "none", "gh auth login (git histories need no token)")
 
 
 def _extras() -> list[Check]:
@@ -191,16 +242,16 @@ def _versions(modules: tuple[str, ...]) -> str:
 def _gpu() -> Check:
     path = shutil.which("nvidia-smi")
     if path is None:
-        return Check("GPU", "optional", "no nvidia-smi", "none needed for the knowledge base")
+        return Check("GPU", "optional", "no nvidia-smi", "")
     query = [path, "--query-gpu=name,memory.total", "--format=csv,noheader"]
     try:
         done = subprocess.run(query, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return Check("GPU", "broken", "nvidia-smi does not answer", "look at the driver")
+        return Check("GPU", "broken", "nvidia-smi does not answer", "nvidia-smi -q")
     names = "; ".join(line.strip() for line in done.stdout.splitlines() if line.strip())
     return Check(
         "GPU",
         "ok" if done.returncode == 0 and names else "broken",
         names or "nvidia-smi failed",
-        "" if names else "look at the driver",
+        "" if names else "nvidia-smi -q",
     )

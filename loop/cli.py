@@ -6,13 +6,18 @@ import difflib
 import importlib
 import os
 import sys
-from typing import Any
+import unicodedata
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # command -> (module, attribute, one line of help, so that the list needs no import)
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "ingest": ("kb.commands.ingest", "ingest", "Read pull requests into the knowledge base."),
+    "demo": ("kb.commands.demo", "demo", "Ask the embedded knowledge base three questions."),
     "query": ("kb.commands.query", "query", "Find the pull requests that bear on a question."),
     "evidence": ("kb.commands.evidence", "evidence", "Find the changes that bear on a bottleneck."),
     "review": ("kb.commands.review", "review", "Review a change against what past ones taught."),
@@ -22,6 +27,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "families": ("kb.commands.families", "families", "List model families, or what one covers."),
     "family": ("kb.commands.family", "family", "Write the manual of a model family in one engine."),
     "where": ("kb.commands.where", "where", "Say where something is in an engine's source tree."),
+    "mcp": ("kb.commands.mcp", "mcp", "Serve the knowledge base to coding agents."),
+    "install": ("kb.commands.install", "install", "Install the skill for a coding agent."),
+    "uninstall": ("kb.commands.install", "uninstall", "Remove the skill from a coding agent."),
     "status": ("kb.commands.status", "status", "Say what the knowledge base holds."),
     "watch": (
         "kb.commands.watch",
@@ -44,6 +52,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "embed": ("kb.commands.embed", "embed", "Give the cards vectors of a model."),
     "train": ("kb.commands.train", "train", "Make the models and weights in data/ anew."),
     "starter": ("kb.commands.starter", "starter", "Keep the embedded cards in data/cards true."),
+    "completion": ("loop.commands.completion", "completion", "Print the completion script of a shell."),
+    "reference": (
+        "loop.commands.reference",
+        "reference",
+        "Write the reference of commands, settings and tables.",
+    ),
 }
 
 
@@ -61,12 +75,21 @@ class LazyGroup(click.Group):
         module, attribute, _ = COMMANDS[cmd_name]
         command = getattr(importlib.import_module(module), attribute)
         assert isinstance(command, click.Command)
-        return command
+        return _with_json(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, from names alone."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names from the list above: completing must not import every command."""
+        from click.shell_completion import CompletionItem
+
+        names = [
+            CompletionItem(n, help=text) for n, (_, _, text) in COMMANDS.items() if n.startswith(incomplete)
+        ]
+        return names + click.Command.shell_complete(self, ctx, incomplete)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -77,6 +100,32 @@ class LazyGroup(click.Group):
             hint = f"; did you mean {near[0]!r}?" if near else "; `prlore --help` lists them"
             raise click.UsageError(f"no command named {args[0]!r}{hint}")
         return super().resolve_command(ctx, args)
+
+
+def _with_json(command: click.Command) -> click.Command:
+    """`--json` for `--format json` wherever a command has the one and not the other, so that it works everywhere."""
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            _with_json(below)
+        return command
+    forms = [p for p in command.params if isinstance(p, click.Option) and "--format" in p.opts]
+    known = {o for p in command.params for o in p.opts}
+    for form in forms:
+        if "json" in getattr(form.type, "choices", ()) and "--json" not in known:
+            command.params.append(
+                click.Option(
+                    ["--json", form.name or "form"], flag_value="json", help="The same as --format json."
+                )
+            )
+    return command
+
+
+def _line(text: str) -> str:
+    """An error on one line; what it quotes can't control the terminal."""
+    kept = "".join(
+        c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else " " for c in text
+    )
+    return " ".join(kept.split())
 
 
 @click.command(
@@ -98,7 +147,7 @@ def main(args: list[str] | None = None) -> None:
         exc.show()  # a group without a command is asked what it has
         sys.exit(2)
     except click.ClickException as exc:
-        click.echo(f"prlore: {' '.join(exc.format_message().split())}", err=True)
+        click.echo(f"prlore: {_line(exc.format_message())}", err=True)
         sys.exit(2)
     except BrokenPipeError:
         # the reader of our output has gone; a second flush at exit must not fail too
@@ -110,7 +159,7 @@ def main(args: list[str] | None = None) -> None:
     except Exception as exc:
         if not _is_ours(exc):
             raise
-        click.echo(f"prlore: {' '.join(str(exc).split())}", err=True)
+        click.echo(f"prlore: {_line(str(exc))}", err=True)
         sys.exit(2)
     sys.exit(result if isinstance(result, int) else 0)
 

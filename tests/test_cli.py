@@ -121,6 +121,10 @@ def test_these_are_the_commands():
         "where", "status", "watch", "forget", "doctor", "eval", "eval retrieval", "eval review", "eval review-cases", "trace", "trace diff", "trace show",
         "layers", "roofline", "ncu", "bench", "bench compare", "bench rows", "embed",
         "train", "train data", "train encoder", "train fusion", "train static", "starter", "starter check", "starter facts",
+        "demo", "query", "evidence", "review", "show", "card", "card edit", "card export", "card import", "card review", "gate", "families", "family",
+        "where", "mcp", "install", "uninstall", "status", "watch", "forget", "doctor", "eval", "eval retrieval", "trace", "trace diff", "trace show",
+        "layers", "roofline", "ncu", "bench", "bench compare", "bench rows", "site", "site build", "site serve", "embed",
+        "train", "train data", "train encoder", "train fusion", "train static", "starter", "starter check", "starter facts", "completion", "reference",
     ]  # fmt: skip
 
 
@@ -400,9 +404,9 @@ def test_the_doctor_says_what_is_missing_with_status_1(tmp_path):
     done = process("doctor", "--kb", str(tmp_path / "none"), PATH=str(tmp_path))
     lines = {line[10:25].strip(): line for line in done.stdout.decode().splitlines()}
     assert (done.returncode, done.stderr) == (1, b"")
-    assert lines["git"].split() == "missing git not on PATH -> apt-get install git".split()
+    assert lines["git"].split() == "missing git not on PATH -> sudo apt-get install git".split()
     assert lines["knowledge base"].split()[:3] == ["missing", "knowledge", "base"]
-    assert "prlore ingest starter" in lines["knowledge base"]
+    assert "prlore ingest starter --kb" in lines["knowledge base"]
 
 
 # what a user gets wrong ---------------------------------------------------------------------------

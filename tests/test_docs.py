@@ -20,7 +20,7 @@ AGENTS = (ROOT / "AGENTS.md").read_text("utf-8")
 
 def command_lines(text: str) -> list[str]:
     """`prlore …` in fenced blocks and in inline code."""
-    fenced = re.findall(r"(?ms)^```[a-z]*\n(.*?)^```", text)
+    fenced = re.findall(r"(?ms)^```[^\n]*\n(.*?)^```", text)
     lines = [
         line.strip().removeprefix("$ ")
         for block in fenced

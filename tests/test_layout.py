@@ -26,7 +26,17 @@ TRACKED = [
 SOURCES = [name for name in TRACKED if name.endswith(".py") and name.split("/")[0] in PACKAGES]
 
 WANTED = {"pyproject.toml", "README.md", "ingest", "kb", "analysis", "loop", "data", "tests"}
-METADATA = {"Makefile", "LICENSE", "AGENTS.md", "CLAUDE.md", ".ci", ".gitignore"}
+METADATA = {
+    "Makefile",
+    "LICENSE",
+    "NOTICE",
+    "CHANGELOG.md",
+    "AGENTS.md",
+    "CLAUDE.md",
+    ".ci",
+    ".gitignore",
+    "docs",
+}
 
 # package -> packages of ours that it may import
 LEFT = {
@@ -57,6 +67,10 @@ OWNERS = {
     "markdown_it": {"loop/site/prose.py"},
     "nh3": {"loop/site/prose.py"},
     "ncu_report": {"analysis/counters/report_file.py"},
+    "mcp": {"kb/mcp/server.py", "kb/mcp/http.py"},
+    "pydantic": {"kb/mcp/server.py", "kb/mcp/shapes.py"},
+    "uvicorn": {"kb/mcp/http.py"},
+    "starlette": {"kb/mcp/http.py"},
 }
 # the only files that start processes
 STARTERS = {
@@ -194,6 +208,7 @@ def test_the_wheel_holds_the_packages_and_the_data():
     assert set(project["project"]["optional-dependencies"]) == {
         "neural",
         "train",
+        "mcp",
         "plots",
         "ncu",
         "tune",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from kb.commands.options import UsageProblem, is_terminal, json_option, kb_option, open_store
+from kb.commands.options import UsageProblem, complete_family, is_terminal, json_option, kb_option, open_store
 
 if TYPE_CHECKING:
     from kb.dossier.accept import Accepted
@@ -23,7 +23,7 @@ def card() -> None:
 
 @card.command("review")
 @click.argument("cards", metavar="[REPO#N]...", nargs=-1)
-@click.option("--family", metavar="NAME", help="Cards of a model family.")
+@click.option("--family", shell_complete=complete_family, metavar="NAME", help="Cards of a model family.")
 @click.option(
     "--top",
     type=click.IntRange(min=1),

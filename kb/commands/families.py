@@ -6,13 +6,13 @@ import json
 
 import click
 
-from kb.commands.options import json_option, kb_option, open_store, parse_repo
+from kb.commands.options import complete_repo, json_option, kb_option, open_store, parse_repo
 
 
 @click.command("families")
 @click.argument("name", required=False)
 @click.option("--unmatched", is_flag=True, help="List model files that no family covers.")
-@click.option("--repo", metavar="REPO", help="Only this repository.")
+@click.option("--repo", shell_complete=complete_repo, metavar="REPO", help="Only this repository.")
 @kb_option
 @json_option
 def families(name: str | None, unmatched: bool, repo: str | None, kb: str | None, as_json: bool) -> None:

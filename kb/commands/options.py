@@ -97,6 +97,22 @@ def parse_repo(text: str | None) -> str:
     return repo
 
 
+def complete_family(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Families and groups that begin as typed, for the shell."""
+    from kb.families import load_families
+
+    entries = load_families().entries
+    names = dict.fromkeys(n for f in entries for n in (f.slug, f.group) if n)
+    return sorted(n for n in names if n.startswith(incomplete.lower()))
+
+
+def complete_repo(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Engines and their repositories, for the shell."""
+    from kb.references import ENGINES
+
+    return [n for n in (*ENGINES, *ENGINES.values()) if n.startswith(incomplete)]
+
+
 def is_terminal() -> bool:
     """Whether a person watches stderr, so that a progress bar helps."""
     return sys.stderr.isatty()

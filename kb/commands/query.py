@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import difflib
-import json
 import time
 
 import click
 
-from kb.commands.options import UsageProblem, json_option, kb_option, open_store, parse_date, parse_repo
+from kb.commands.options import (
+    UsageProblem,
+    complete_family,
+    complete_repo,
+    json_option,
+    kb_option,
+    open_store,
+    parse_date,
+    parse_repo,
+)
 
 _KINDS = ("feature", "perf", "fix", "refactor", "model", "test", "docs", "ci", "build", "revert", "other")
 
@@ -16,8 +24,12 @@ _KINDS = ("feature", "perf", "fix", "refactor", "model", "test", "docs", "ci", "
 # a server flag is a question too: what looks like an option and is none of ours becomes part of TEXT
 @click.command("query", context_settings={"ignore_unknown_options": True})
 @click.argument("text", nargs=-1, required=True)
-@click.option("--repo", metavar="REPO", help="sglang, vllm, trtllm, or owner/name.")
-@click.option("--family", metavar="NAME", help="A model family or a group of them.")
+@click.option(
+    "--repo", shell_complete=complete_repo, metavar="REPO", help="sglang, vllm, trtllm, or owner/name."
+)
+@click.option(
+    "--family", shell_complete=complete_family, metavar="NAME", help="A model family or a group of them."
+)
 @click.option("--path", metavar="PART", help="Part of a changed path; * stands for anything.")
 @click.option("--symbol", metavar="PART", help="Part of a symbol, flag or variable name.")
 @click.option("--kind", type=click.Choice(_KINDS), help="Kind of change.")
@@ -49,6 +61,8 @@ def query(
     from kb.families import load_families
     from kb.filters import Filter
     from kb.reports import answers as report
+    from kb.reports.paint import painted
+    from kb.reports.safe import json_line
     from kb.search import Searcher
 
     families = load_families()
@@ -64,9 +78,9 @@ def query(
     answer = Searcher(open_store(kb), families).search(question, where, limit)
     elapsed = (time.perf_counter() - started) * 1000
     if as_json:
-        click.echo(json.dumps(report.answer_json(answer, elapsed), ensure_ascii=False))
+        click.echo(json_line(report.answer_json(answer, elapsed)))
     else:
-        click.echo(report.answer_text(answer, explain=explain))
+        click.echo(painted(report.answer_text(answer, explain=explain)))
 
 
 def _query_threads(
@@ -76,6 +90,8 @@ def _query_threads(
     from kb.families import load_families
     from kb.filters import ThreadFilter
     from kb.reports import threads as report
+    from kb.reports.paint import painted
+    from kb.reports.safe import json_line
     from kb.threads.search import search_threads
 
     families = load_families()
@@ -91,9 +107,9 @@ def _query_threads(
     answer = search_threads(open_store(kb), question, families, where, limit)
     elapsed = (time.perf_counter() - started) * 1000
     if as_json:
-        click.echo(json.dumps(report.answer_json(answer, elapsed), ensure_ascii=False))
+        click.echo(json_line(report.answer_json(answer, elapsed)))
     else:
-        click.echo(report.answer_text(answer))
+        click.echo(painted(report.answer_text(answer)))
 
 
 def _refuse_mistyped(text: tuple[str, ...]) -> None:

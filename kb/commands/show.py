@@ -24,10 +24,13 @@ def show(card: str, form: str, kb: str | None) -> None:
     from kb.commands.choosing import card_id
     from kb.discussion import discussed
     from kb.reports import cards as report
+    from kb.reports.safe import escaped
 
     store = open_store(kb)
     ids = [card_id(store, card)]
     found = discussed(store, decode_card(store.cards_by_id(ids, ["card"])["card"][0].as_py()))
     click.echo(
-        encode_card(found) if form == "json" else report.card_markdown(found, store.links_to(found.id))
+        escaped(encode_card(found))
+        if form == "json"
+        else report.card_markdown(found, store.links_to(found.id))
     )

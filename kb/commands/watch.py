@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from kb.commands.ingest_github import api_option, open_client, progress_bar, requests_option
-from kb.commands.options import json_option, parse_repo
+from kb.commands.options import complete_family, complete_repo, json_option, parse_repo
 
 
 @click.command("watch")
-@click.option("--repo", "repos", multiple=True, metavar="REPO", help="sglang, vllm, trtllm, or owner/name; may be repeated. [default: sglang and vllm]")  # fmt: skip
-@click.option("--family", "family_names", multiple=True, metavar="NAME", help="A model family or a group of them; may be repeated.")  # fmt: skip
+@click.option("--repo", "repos", multiple=True, shell_complete=complete_repo, metavar="REPO", help="sglang, vllm, trtllm, or owner/name; may be repeated. [default: sglang and vllm]")  # fmt: skip
+@click.option("--family", "family_names", multiple=True, shell_complete=complete_family, metavar="NAME", help="A model family or a group of them; may be repeated.")  # fmt: skip
 @click.option(
     "--path", "paths", multiple=True, metavar="PART", help="Part of a path, or a glob; may be repeated."
 )
@@ -31,6 +29,7 @@ def watch(
     """
     from kb.families import load_families
     from kb.reports import watch as report
+    from kb.reports.safe import json_line
     from kb.threads.build import our_bots
     from kb.watch import Surface
     from kb.watch import watch as look
@@ -41,7 +40,7 @@ def watch(
     with open_client(api_url, max_requests) as client, progress_bar("open") as show:
         found = look(client, wanted, Surface(slugs, paths), families, our_bots(), show)
     if as_json:
-        click.echo(json.dumps(report.watch_json(found), ensure_ascii=False))
+        click.echo(json_line(report.watch_json(found)))
     else:
         click.echo(report.watch_markdown(found))
     for problem in found.problems:

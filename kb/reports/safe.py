@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import re
 import unicodedata
+
+_CONTROL = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")  # categories that no reader sees
 
 
 def plain(text: str) -> str:
     """Text that can't control a terminal: control and format characters (escapes, bidi marks) become blanks."""
-    return "".join(
-        c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") else " "
-        for c in text
-    )
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in _CONTROL else " " for c in text)
+
+
+def json_line(value: object) -> str:
+    """JSON on one line whose strings keep every character, those that could control a terminal as escapes."""
+    return escaped(json.dumps(value, ensure_ascii=False))
+
+
+def escaped(document: str) -> str:
+    """A JSON document with control, format and bidi characters in its strings written as escapes: the same values."""
+    return re.sub(
+        r"[^\x00-\x7e]",
+        lambda m: json.dumps(m[0])[1:-1] if unicodedata.category(m[0]) in _CONTROL else m[0],
+        document,
+    )  # control characters below a blank are escaped by every JSON writer
 
 
 def one_line(text: str) -> str:

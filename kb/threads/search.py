@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -54,8 +55,9 @@ class ThreadAnswer:
 
 
 def search_threads(
-    store: Store, text: str, families: Families, where: ThreadFilter, limit: int
-) -> ThreadAnswer:
+    store: Store, text: str, families: Families, where: ThreadFilter, limit: int,
+    frequency: Callable[[str], int] | None = None,
+) -> ThreadAnswer:  # fmt: skip
     """Find the threads that bear on a question.
 
     Args:
@@ -64,13 +66,14 @@ def search_threads(
         families: the table of families.
         where: which threads may answer.
         limit: hits wanted at most.
+        frequency: in how many cards a word stands, for who has the postings in memory; else they are read.
     """
     question = parse_question(text, families)
     total = store.count("threads") if store.has("threads") else 0
     words = [w for w in question.words if w] or prose_words(text)
     if not total or not words:
         return ThreadAnswer(question, (), False, total)
-    counts = cards_holding(store, words)
+    counts = {w: frequency(w) for w in words} if frequency else cards_holding(store, words)
     cards = max(store.count("cards"), 1)
     worth = {w: math.log(1 + (cards - counts.get(w, 0) + 0.5) / (counts.get(w, 0) + 0.5)) for w in words}
     asked = " ".join([*words, *wanted_paths(question)])
