@@ -39,7 +39,7 @@ NEEDS = {
     r"card edit": "a person with an editor",
     r"ingest dossier|ingest corpus|card import": "documents of others, or cards that somebody verified",
     r"prlore where": "an engine's whole tree",
-    r"prlore mcp": "a client",
+    r"prlore mcp|site serve": "a client",
     r"prlore ncu|ncu --csv": "a report of Nsight Compute",
     r"prlore train": "a GPU or minutes",
     r"python tests/bench|^make ": "minutes",
