@@ -1,7 +1,7 @@
 """Where the commands of the documentation run: a home folder of its own with the files that the pages name.
 
 Lines are run in this process, in the order of the page, by a reader that knows what the pages use: `prlore …`, `export A=b`,
-`cd`, `git`, `> file`, and `# exit status N`. Anything else in a block that is to be run is an error, so that nothing is passed over.
+`cd`, `git`, `> file`, and `# exit status N: why`. Anything else in a block that is to be run is an error, so that nothing is passed over.
 """
 
 from __future__ import annotations
@@ -82,6 +82,9 @@ class Sandbox:
             (work / f"{name}.json.gz").write_bytes(trace)
         config = {"hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 2, "num_attention_heads": 32,
                   "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "model_type": "qwen3"}  # fmt: skip
+        sglang = ["git", "-C", str(self.home / "src" / "sglang")]
+        change = subprocess.run([*sglang, "diff", "HEAD~3", "HEAD~2"], capture_output=True, check=True).stdout
+        (work / "change.patch").write_bytes(change)
         (work / "config.json").write_text(json.dumps(config))
         for name, rate in (("vllm_0", 12.0), ("vllm_1", 12.1), ("vllm_2", 12.2), ("sglang_0", 11.0)):
             (work / "runs" / f"{name}.json").write_text(json.dumps(_result(rate)))
@@ -100,7 +103,7 @@ class Sandbox:
 
     def run(self, line: str) -> str:
         """Run one line as a shell would; its output."""
-        expected = int(m[1]) if (m := re.search(r"#.*\bexit status (\d+)", line)) else 0
+        expected = int(m[1]) if (m := re.search(r"# exit status (\d+)(?::|$)", line)) else 0
         words = [self._expand(w) for w in shlex.split(re.sub(r"\s#\s.*$", "", line))]
         target: Path | None = None
         if len(words) > 2 and words[-2] == ">":
@@ -108,7 +111,8 @@ class Sandbox:
         assert not {"|", "&&", ">", ";"} & set(words), f"the sandbox can't run: {line}"
         if words[0] == "prlore":
             done = CliRunner().invoke(cli, words[1:], prog_name="prlore")
-            told, status = done.output, _status(done)
+            status = _status(done)
+            told = done.output if status != 2 else f"{done.output}{done.exception}"
         elif words[0] == "export":
             self._patch.setenv(*words[1].split("=", 1))
             told, status = "", 0

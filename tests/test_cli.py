@@ -117,14 +117,11 @@ ALL = dict(commands(cli))
 def test_these_are_the_commands():
     assert [" ".join(path) for path in ALL] == [
         "ingest", "ingest corpus", "ingest dossier", "ingest git", "ingest github", "ingest replay", "ingest starter",
-        "query", "evidence", "review", "show", "card", "card edit", "card export", "card import", "card review", "gate", "families", "family",
-        "where", "status", "watch", "forget", "doctor", "eval", "eval retrieval", "eval review", "eval review-cases", "trace", "trace diff", "trace show",
-        "layers", "roofline", "ncu", "bench", "bench compare", "bench rows", "embed",
-        "train", "train data", "train encoder", "train fusion", "train static", "starter", "starter check", "starter facts",
         "demo", "query", "evidence", "review", "show", "card", "card edit", "card export", "card import", "card review", "gate", "families", "family",
-        "where", "mcp", "install", "uninstall", "status", "watch", "forget", "doctor", "eval", "eval retrieval", "trace", "trace diff", "trace show",
-        "layers", "roofline", "ncu", "bench", "bench compare", "bench rows", "site", "site build", "site serve", "embed",
-        "train", "train data", "train encoder", "train fusion", "train static", "starter", "starter check", "starter facts", "completion", "reference",
+        "where", "mcp", "install", "uninstall", "status", "watch", "forget", "doctor", "eval", "eval retrieval", "eval review", "eval review-cases",
+        "trace", "trace diff", "trace show", "layers", "roofline", "ncu", "bench", "bench compare", "bench rows", "site", "site build", "site serve",
+        "embed", "train", "train data", "train encoder", "train fusion", "train static", "starter", "starter check", "starter facts",
+        "completion", "reference",
     ]  # fmt: skip
 
 

@@ -34,7 +34,8 @@ def test_the_commands_of_a_page_run(page, tmp_path, monkeypatch):
 
 # lines of the README that can't run here, and what they need
 NEEDS = {
-    r"https://|ingest github|prlore watch": "the network",
+    r"https://|ingest github|prlore watch|review --pr": "the network",
+    r"git diff main|review --card|eval review": "a branch, or a history with its diffs",
     r"card review": "a model's endpoint",
     r"card edit": "a person with an editor",
     r"ingest dossier|ingest corpus|card import": "documents of others, or cards that somebody verified",
