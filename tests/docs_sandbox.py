@@ -83,7 +83,9 @@ class Sandbox:
         config = {"hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 2, "num_attention_heads": 32,
                   "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936, "model_type": "qwen3"}  # fmt: skip
         sglang = ["git", "-C", str(self.home / "src" / "sglang")]
-        change = subprocess.run([*sglang, "diff", "HEAD~3", "HEAD~2"], capture_output=True, check=True).stdout
+        radix = "python/sglang/srt/mem_cache/hiradix_cache.py"
+        newest = [*sglang, "log", "-1", "--format=", "--patch", "main", "--", radix]
+        change = subprocess.run(newest, capture_output=True, check=True).stdout
         (work / "change.patch").write_bytes(change)
         (work / "config.json").write_text(json.dumps(config))
         for name, rate in (("vllm_0", 12.0), ("vllm_1", 12.1), ("vllm_2", 12.2), ("sglang_0", 11.0)):
