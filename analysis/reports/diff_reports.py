@@ -7,8 +7,9 @@ from collections.abc import Callable
 import msgspec
 
 from analysis.reports.grid import Column, Grid, to_csv, to_markdown, to_text
-from analysis.reports.page import bars, esc, key, page, table
+from analysis.reports.page import page, table
 from analysis.reports.safe import markdown, plain
+from analysis.reports.svg import bars, esc, key
 from analysis.reports.trace_html import meanings
 from analysis.trace_diff import FamilyDiff, StageDiff, TraceDiff
 

@@ -8,43 +8,36 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import html
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from analysis.reports.grid import Cell, Grid, show
-from analysis.reports.safe import plain
+from analysis.reports.grid import Cell, Column, Grid, show
+from analysis.reports.svg import Span, esc, perfetto_link
 
-# Okabe-Ito, distinguishable for everyone, and what is left over
-COLOURS = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#e69f00",
-    "#56b4e9",
-    "#8c564b",
-    "#7f7f7f",
-    "#bcbd22",
-    "#9467bd",
-)
-
+# c0 to c7 are Okabe-Ito, distinguishable for everyone; the rest are for what is left over
 _STYLE = """
-:root{color-scheme:light dark}body{font:14px/1.45 system-ui,sans-serif;margin:1.5rem auto;padding:0 1rem;max-width:120rem}
-h1{font-size:1.3rem}h2{font-size:1.1rem;margin-top:2rem}.wide{overflow-x:auto}
-table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:.2rem .55rem;border-bottom:1px solid #8884}
-th{cursor:pointer;text-align:right;white-space:nowrap;position:sticky;top:0;background:Canvas}th.l,td.l{text-align:left}
-td{text-align:right;white-space:nowrap}td.l{max-width:38rem;overflow:hidden;text-overflow:ellipsis}
-th[aria-sort=ascending]::after{content:" \\25b2"}th[aria-sort=descending]::after{content:" \\25bc"}
-.warn{color:#b3261e;font-weight:600}.note{opacity:.8}svg{max-width:100%;height:auto}svg text{fill:CanvasText;font:11px system-ui,sans-serif}
-dl{columns:2}dt{font-weight:600}.key span{display:inline-block;margin-right:1rem}.key i{display:inline-block;width:.8em;height:.8em;margin-right:.3em}
+:root{color-scheme:light dark;--ink:#1a1c1e;--soft:#545b62;--paper:#fff;--line:#d7dce1;--link:#0b5c8a;--warn:#a3161f;
+--c0:#0072b2;--c1:#d55e00;--c2:#009e73;--c3:#cc79a7;--c4:#e69f00;--c5:#56b4e9;--c6:#8c564b;--c7:#7f7f7f;--c8:#bcbd22;--c9:#9467bd;--c10:#17767f;--c11:#e377c2;--c12:#393b79;--c13:#a6761d}
+@media(prefers-color-scheme:dark){:root{--ink:#e5e8eb;--soft:#a4adb6;--paper:#14171a;--line:#353c43;--link:#7cc4f0;--warn:#ff9a9a;--c0:#2f93d6;--c12:#8a8cd6}}
+*{box-sizing:border-box}body{font:14px/1.45 system-ui,sans-serif;margin:0;background:var(--paper);color:var(--ink);overflow-wrap:break-word}
+main{padding:1.2rem 1rem;max-width:120rem;margin:auto}main:focus{outline:none}a{color:var(--link)}:focus-visible{outline:2px solid var(--link);outline-offset:2px}
+h1{font-size:1.3rem;margin:.2rem 0 .6rem}h2{font-size:1.1rem;margin:2rem 0 .2rem;overflow-wrap:anywhere}h3{font-size:1rem;margin:1.5rem 0 .4rem}.wide{overflow-x:auto}
+table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:.2rem .55rem;border-bottom:1px solid var(--line)}
+th{text-align:right;white-space:nowrap}th.l,td.l{text-align:left}td{text-align:right;white-space:nowrap}td.l{max-width:38rem;overflow:hidden;text-overflow:ellipsis}
+th button{font:inherit;font-weight:600;color:inherit;background:none;border:0;padding:.25rem 0;cursor:pointer;text-align:inherit}
+th[aria-sort=ascending] button::after{content:" \\25b2"}th[aria-sort=descending] button::after{content:" \\25bc"}
+.warn{color:var(--warn);font-weight:600}.note,.facts{color:var(--soft)}.facts{display:flex;flex-wrap:wrap;gap:.1rem 1rem;margin:.2rem 0 .8rem}.facts b{color:var(--ink)}
+.plot{max-width:100%;min-width:44rem;height:auto;display:block}.plot text{fill:var(--soft);font:12px system-ui,sans-serif}.plot line{stroke:var(--line)}.step{stroke:var(--paper);stroke-width:.6}
+.plot a:hover rect,.plot a:focus rect{stroke:var(--ink);stroke-width:1.5}dt{font-weight:600}dd{margin:0 0 .4rem;break-before:avoid}dl{columns:20rem}
+.key span{display:inline-block;margin-right:1rem}.key svg{margin-right:.2rem}
+.c0{fill:var(--c0)}.c1{fill:var(--c1)}.c2{fill:var(--c2)}.c3{fill:var(--c3)}.c4{fill:var(--c4)}.c5{fill:var(--c5)}.c6{fill:var(--c6)}.c7{fill:var(--c7)}.c8{fill:var(--c8)}.c9{fill:var(--c9)}.c10{fill:var(--c10)}.c11{fill:var(--c11)}.c12{fill:var(--c12)}.c13{fill:var(--c13)}
+@media(max-width:40rem){main{padding:.8rem}}
 """
 
 _SCRIPT = """
 for(const table of document.querySelectorAll('table')){
  const body=table.tBodies[0];
- table.tHead.rows[0].querySelectorAll('th').forEach((head,at)=>head.addEventListener('click',()=>{
-  const up=head.getAttribute('aria-sort')==='descending';
+ table.tHead.rows[0].querySelectorAll('th').forEach((head,at)=>head.querySelector('button').addEventListener('click',()=>{
+  const was=head.getAttribute('aria-sort'),up=was?was==='descending':head.classList.contains('l');
   table.querySelectorAll('th').forEach(h=>h.removeAttribute('aria-sort'));
   head.setAttribute('aria-sort',up?'ascending':'descending');
   const value=row=>{const c=row.cells[at],n=c.dataset.v;return n===undefined?c.textContent:n===''?-Infinity:Number(n)};
@@ -64,32 +57,22 @@ if(pick){document.querySelectorAll('[data-from]').forEach(link=>link.addEventLis
 """
 
 
-@dataclass(frozen=True)
-class Span:
-    """A stretch of time to look at in Perfetto, in ns on the trace's own clock."""
-
-    start_ns: int
-    end_ns: int
-
-
-def esc(text: str) -> str:
-    """Foreign text as HTML text or attribute value."""
-    return html.escape(plain(text), quote=True)
-
-
 def page(title: str, body: Sequence[str]) -> str:
     """A whole page; `body` is HTML of ours."""
     style, script = _digest(_STYLE), _digest(_SCRIPT)
-    policy = f"default-src 'none'; style-src '{style}'; script-src '{script}'; img-src data:; base-uri 'none'; form-action 'none'"
+    policy = (
+        f"default-src 'none'; style-src '{style}'; script-src '{script}'; base-uri 'none'; form-action 'none'"
+    )
     return "\n".join(
         [
             "<!doctype html>",
             '<html lang="en"><head><meta charset="utf-8">',
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
             '<meta name="viewport" content="width=device-width,initial-scale=1">',
-            f"<title>{esc(title)}</title><style>{_STYLE}</style></head><body>",
+            '<meta name="referrer" content="no-referrer">',
+            f"<title>{esc(title)}</title><style>{_STYLE}</style></head><body><main>",
             *body,
-            f"<script>{_SCRIPT}</script></body></html>",
+            f"</main><script>{_SCRIPT}</script></body></html>",
         ]
     )
 
@@ -104,10 +87,7 @@ def table(
     cards: dict[str, Sequence[tuple[str, str]]] | None = None,
 ) -> str:
     """A table that sorts by a click on a heading; a cell with a reference links into Perfetto, cards stand below it."""
-    head = "".join(
-        f'<th scope="col"{" class=l" if c.text else ""} title="{esc(c.definition)}">{esc(c.title)}</th>'
-        for c in grid.columns
-    )
+    head = "".join(map(_heading, grid.columns))
     rows = []
     for row in grid.rows:
         cells = []
@@ -119,8 +99,14 @@ def table(
             else:
                 cells.append(f'<td data-v="{"" if value is None else value}">{esc(show(column, value))}</td>')
         rows.append(f"<tr>{''.join(cells)}</tr>")
+    return f"<div class=wide tabindex=0><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+
+
+def _heading(column: Column) -> str:
+    """A heading that a click or a key sorts by."""
+    title = f' title="{esc(column.definition)}"' if column.definition else ""
     return (
-        f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+        f'<th scope="col"{" class=l" if column.text else ""}{title}><button>{esc(column.title)}</button></th>'
     )
 
 
@@ -128,7 +114,7 @@ def _words(value: Cell, spans: dict[str, Span], cards: dict[str, Sequence[tuple[
     text = str(value or "")
     shown = esc(text)
     if span := spans.get(text):
-        shown = f'<a href="{perfetto(span)}" data-from="{span.start_ns}" data-to="{span.end_ns}" rel="noopener" target="_blank">{shown}</a>'
+        shown = f"<a {perfetto_link(span)}>{shown}</a>"
     for words, address in cards.get(text, ()):
         safe = address if address.startswith("https://github.com/") else ""
         shown += (
@@ -137,71 +123,3 @@ def _words(value: Cell, spans: dict[str, Span], cards: dict[str, Sequence[tuple[
             else f"<br>{esc(words)}"
         )
     return shown
-
-
-def perfetto(span: Span) -> str:
-    """The address that shows a stretch of the trace that is open in Perfetto."""
-    return f"https://ui.perfetto.dev/#!/?visStart={span.start_ns}&amp;visEnd={span.end_ns}"
-
-
-def key(names: Sequence[str]) -> str:
-    """A legend of names in the order of the colours."""
-    items = "".join(
-        f'<span><svg width="10" height="10" aria-hidden="true"><rect width="10" height="10" fill="{colour(i)}"/></svg> {esc(name)}</span>'
-        for i, name in enumerate(names)
-    )
-    return f"<p class=key>{items}</p>"
-
-
-def colour(number: int) -> str:
-    """The colour of a place."""
-    return COLOURS[number % len(COLOURS)]
-
-
-def bars(rows: Sequence[tuple[str, Sequence[float]]], names: Sequence[str], unit: str) -> str:
-    """Stacked bars: a label and a value a name each; all to one scale."""
-    most = max((sum(values) for _, values in rows), default=0) or 1
-    height, left, wide = 22, 130, 760
-    parts = []
-    for at, (label, values) in enumerate(rows):
-        top, x = at * height + 2, float(left)
-        parts.append(f'<text x="{left - 6}" y="{top + 13}" text-anchor="end">{esc(label)}</text>')
-        for number, value in enumerate(values):
-            width = value / most * wide
-            if width > 0:
-                parts.append(
-                    f'<rect x="{x:.2f}" y="{top}" width="{width:.2f}" height="{height - 5}" fill="{colour(number)}">'
-                    f"<title>{esc(label)} {esc(names[number])}: {value:,.1f} {esc(unit)}</title></rect>"
-                )
-            x += width
-        parts.append(f'<text x="{x + 5:.2f}" y="{top + 13}">{sum(values):,.1f} {esc(unit)}</text>')
-    total = len(rows) * height + 4
-    return f'<svg viewBox="0 0 {left + wide + 120} {total}" width="{left + wide + 120}" role="img">{"".join(parts)}</svg>'
-
-
-def timeline(spans: Sequence[tuple[str, str, Span]], names: Sequence[str], origin_ns: int) -> str:
-    """Steps on a time axis, a lane a name; (lane, words, span). Steps too short to see are a pixel wide."""
-    if not spans:
-        return ""
-    first, last = min(s.start_ns for _, _, s in spans), max(s.end_ns for _, _, s in spans)
-    height, left, wide = 20, 130, 860
-    scale = wide / max(last - first, 1)
-    parts = [
-        f'<text x="{left - 6}" y="{at * height + 14}" text-anchor="end">{esc(name)}</text>'
-        for at, name in enumerate(names)
-    ]
-    for lane, words, span in spans:
-        at = names.index(lane)
-        x, width = left + (span.start_ns - first) * scale, max((span.end_ns - span.start_ns) * scale, 1)
-        parts.append(
-            f'<a href="{perfetto(span)}" data-from="{span.start_ns}" data-to="{span.end_ns}" target="_blank" rel="noopener">'
-            f'<rect x="{x:.2f}" y="{at * height + 2}" width="{width:.2f}" height="{height - 4}" fill="{colour(at)}">'
-            f"<title>{esc(words)}: {(span.end_ns - span.start_ns) / 1000:,.1f} us from {(span.start_ns - origin_ns) / 1000:,.1f} us</title>"
-            "</rect></a>"
-        )
-    bottom = len(names) * height + 16
-    parts.append(f'<text x="{left}" y="{bottom}">{(first - origin_ns) / 1e6:,.2f} ms</text>')
-    parts.append(
-        f'<text x="{left + wide}" y="{bottom}" text-anchor="end">{(last - origin_ns) / 1e6:,.2f} ms</text>'
-    )
-    return f'<svg viewBox="0 0 {left + wide + 10} {bottom + 6}" width="{left + wide + 10}" role="img">{"".join(parts)}</svg>'

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from analysis.kernel_table import KernelRow
 from analysis.ranks import rank_rows
 from analysis.report import TraceReport
 from analysis.reports.grid import Column, Grid
-from analysis.reports.page import Span, bars, esc, key, page, table, timeline
+from analysis.reports.page import page, table
+from analysis.reports.svg import Span, bars, esc, key, timeline
 from analysis.reports.trace_tables import rank_grid, stage_grid
-from analysis.reports.trace_text import HEADINGS, Choice, chosen, grids, headline
+from analysis.reports.trace_text import HEADINGS, Choice, chosen, facts, grids
 
 _MOST_STEPS = 3000  # more marks than that are slower to draw than they tell
 
@@ -39,14 +41,17 @@ PICKER = (
 def section(report: TraceReport, choice: Choice, cards: dict[str, Sequence[tuple[str, str]]]) -> list[str]:
     """One trace: stages, time line, families, tables."""
     some = chosen(report, choice)
-    parts = [f"<h2>{esc(headline(report))}</h2>"]
+    parts = [f"<h2>{esc(report.file)}</h2>", _facts(report)]
     parts += [f"<p class=warn>{esc(text)}</p>" for text in report.problems]
     parts += [f"<p class=note>{esc(text)}</p>" for text in report.notes]
     parts.append(table(stage_grid(some).without_empty()))
     lanes = [row.stage.value for row in some.stages if any(s.stage is row.stage for s in report.timeline)]
     shown = [s for s in report.timeline if s.stage.value in lanes][:_MOST_STEPS]
     if shown:
-        steps = [(s.stage.value, s.name, _span(report, s.start_ns, s.end_ns)) for s in shown]
+        steps = [
+            (s.stage.value, s.name, Span(report.origin_ns + s.start_ns, report.origin_ns + s.end_ns))
+            for s in shown
+        ]
         where = "device" if report.unit == "kernel" else "CPU"
         more = f", the first {_MOST_STEPS:,} of {len(report.timeline):,}" if len(shown) == _MOST_STEPS else ""
         parts += [f"<h3>Steps on the {where}{more}</h3>", timeline(steps, lanes, report.origin_ns)]
@@ -59,7 +64,7 @@ def section(report: TraceReport, choice: Choice, cards: dict[str, Sequence[tuple
         causes = list(timed[0].time.idle_ns) if timed[0].time else []
         rows = [(r.stage.value, [r.time.idle_ns[c] / 1000 for c in causes] if r.time else []) for r in timed]
         parts += ["<h3>Idle time by cause</h3>", bars(rows, causes, "us"), key(causes)]
-    spans = {row.ref: _span(report, row.longest_ts, row.longest_ts + row.longest_ns) for row in some.kernels}
+    spans = {row.ref: _longest(report, row) for row in some.kernels}
     for name, grid in grids(some).items():
         if name in choice.tables and grid.rows:
             parts += [f"<h3>{esc(HEADINGS[name])}</h3>", table(grid.without_empty(), spans, cards)]
@@ -73,10 +78,14 @@ def meanings(tables: Sequence[Grid]) -> str:
     return f"<h2>Columns</h2><dl>{items}</dl>"
 
 
-def _span(report: TraceReport, start: int, end: int) -> Span:
-    """A stretch with a tenth of room on either side, on the clock of the file."""
-    room = max((end - start) // 10, 1000)
-    return Span(report.origin_ns + start - room, report.origin_ns + end + room)
+def _facts(report: TraceReport) -> str:
+    return f"<p class=facts>{''.join(f'<span>{esc(fact)}</span> ' for fact in facts(report))}</p>"
+
+
+def _longest(report: TraceReport, row: KernelRow) -> Span:
+    """A row's longest launch on the clock of the file, with room around it."""
+    start = report.origin_ns + row.longest_ts
+    return Span(start, start + row.longest_ns).with_room()
 
 
 def _time(report: TraceReport, family: str) -> int:

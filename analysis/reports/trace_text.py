@@ -80,7 +80,12 @@ def grids(report: TraceReport) -> dict[str, Grid]:
 
 def headline(report: TraceReport) -> str:
     """What the trace is, on one line."""
-    parts = [report.ref, report.file, f"{report.events:,} events", f"{report.span_ns / 1e6:,.1f} ms"]
+    return " · ".join(plain(part) for part in (report.ref, report.file, *facts(report)[1:]))
+
+
+def facts(report: TraceReport) -> list[str]:
+    """What is known of a trace as a whole, its reference first."""
+    parts = [report.ref, f"{report.events:,} events", f"{report.span_ns / 1e6:,.1f} ms"]
     if report.engine:
         parts.append(report.engine)
     if report.gpus:
@@ -89,7 +94,7 @@ def headline(report: TraceReport) -> str:
         parts.append(f"rank {report.rank} of {report.world_size}")
     parts.append(f"{report.unit} time {report.kernel_ns / 1000:,.3f} us")
     parts.append(f"stage unknown for {report.unknown_share:.1%} of it")
-    return " · ".join(plain(part) for part in parts)
+    return parts
 
 
 def as_text(reports: Sequence[TraceReport], choice: Choice) -> str:
