@@ -13,10 +13,12 @@ from ingest.errors import RepositoryError
 from ingest.git import open_repository
 from ingest.trees import Place
 from kb.build import Options, build
+from kb.filters import Filter
 from kb.store import Store
 from kb.trees.cards import CardTree
 from kb.trees.choose import NoTree, choose_tree
 from kb.trees.git import open_git_tree
+from kb.trees.held_cards import HeldCardTree
 from kb.trees.remembered import remember_checkout, remembered_checkout, remembered_file
 from loop.cli import main
 
@@ -89,6 +91,21 @@ def test_the_cards_know_files_of_names_but_no_lines(kb):
     ]
     assert tree.definitions(["HiRadixCache"], ["docs"]) == []
     assert tree.definitions([]) == []
+
+
+def test_cards_held_in_memory_say_the_same(kb):
+    store = Store.open(kb)
+    for until in ("", "2025-01-01T08:30:00Z"):
+        asked, held = CardTree(store, REPO, until), HeldCardTree(store, REPO, until)
+        cards = asked._cards(Filter(repos=(REPO,)))
+        names = sorted({s.name.replace("::", ".").rpartition(".")[2] for c in cards for s in c.symbols})
+        assert len(names) > 10
+        assert held.definitions([*names, "none_such"]) == asked.definitions([*names, "none_such"])
+        for name in names:
+            assert held.definitions([name], ["python"]) == asked.definitions([name], ["python"])
+        paths = {p for c in cards for p in c.paths()}
+        for path in sorted(paths | {p.rpartition("/")[0] for p in paths} | {"never/was.py"}):
+            assert held.fate(path) == asked.fate(path), path
 
 
 def test_the_cards_of_an_earlier_day(kb):

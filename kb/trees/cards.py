@@ -48,7 +48,7 @@ class CardTree(SourceTree):
         for card in self._cards(Filter(repos=(self.repo,), symbols=tuple(names), before=self._until)):
             for symbol in card.symbols:
                 name = symbol.name.replace("::", ".").rpartition(".")[2]
-                if name in wanted and _is_under(symbol.path, folders):
+                if name in wanted and is_under(symbol.path, folders):
                     found.pop((name, symbol.path), None)
                     if symbol.change != "removed" and symbol.path in self._files:
                         found[name, symbol.path] = Place(name, symbol.path, 0)
@@ -58,11 +58,10 @@ class CardTree(SourceTree):
         """What the cards say of a path that is not there."""
         wanted, day, subject = path.strip("/"), "", ""
         for _ in range(_HOPS):
-            last = self._last_removal(wanted)
+            last = self.last_removal(wanted)
             if last is None:
                 break
-            card, to = last
-            day, subject = card.merged_at[:10], f"{card.title} (#{card.number})"
+            day, subject, to = last
             if not to:
                 return Fate("removed", (), day, subject)
             if self.has(to):
@@ -70,15 +69,16 @@ class CardTree(SourceTree):
             wanted = to
         return Fate("removed", (), day, subject) if day else Fate("unknown")
 
-    def _last_removal(self, path: str) -> tuple[Card, str] | None:
-        """The last card that took a file, or the files of a folder, away, and where it put them."""
-        last: tuple[Card, str] | None = None
+    def last_removal(self, path: str) -> tuple[str, str, str] | None:
+        """Day and title of the last card that took a file, or the files of a folder, away, and where it put them."""
+        last: tuple[str, str, str] | None = None
         for card in self._cards(Filter(repos=(self.repo,), paths=(path,), before=self._until)):
-            gone = [f for f in card.files if _is_in(f.old_path if f.status == "renamed" else f.path, path)]
+            gone = [f for f in card.files if is_in(f.old_path if f.status == "renamed" else f.path, path)]
             gone = [f for f in gone if f.status in ("renamed", "deleted")]
             if gone:
-                moves = Counter(_target(f.old_path, f.path, path) for f in gone if f.status == "renamed")
-                last = card, moves.most_common(1)[0][0] if moves else ""
+                moves = Counter(target(f.old_path, f.path, path) for f in gone if f.status == "renamed")
+                to = moves.most_common(1)[0][0] if moves else ""
+                last = card.merged_at[:10], f"{card.title} (#{card.number})", to
         return last
 
     def _cards(self, where: Filter) -> list[Card]:
@@ -86,15 +86,17 @@ class CardTree(SourceTree):
         return [decode_card(r["card"]) for r in sorted(rows, key=lambda r: r["merged_at"])]
 
 
-def _is_in(file: str, path: str) -> bool:
+def is_in(file: str, path: str) -> bool:
+    """Whether a file is at a path or below it."""
     return file == path or file.startswith(path + "/")
 
 
-def _is_under(file: str, folders: Sequence[str]) -> bool:
-    return not folders or any(_is_in(file, folder) for folder in folders)
+def is_under(file: str, folders: Sequence[str]) -> bool:
+    """Whether a file is below one of some folders; no folders ask for nothing."""
+    return not folders or any(is_in(file, folder) for folder in folders)
 
 
-def _target(old: str, new: str, path: str) -> str:
+def target(old: str, new: str, path: str) -> str:
     """Where a rename put a path: the file itself, or the folder that took the folder's place."""
     rest = old[len(path) :]
     if not rest:

@@ -13,7 +13,7 @@ from kb.manuals.manual import write_manual
 from kb.references import ENGINES
 from kb.reports.manuals import manual_markdown
 from kb.store import Store
-from kb.trees.cards import CardTree
+from kb.trees.held_cards import HeldCardTree
 from loop.site.card_pages import Made
 from loop.site.corpus import Corpus, Head
 from loop.site.overview_pages import by_month, card_links, time_line
@@ -100,7 +100,7 @@ class ManualWriter:
         self._site = site
         self._held = held
         self._table = table
-        self._trees: dict[str, CardTree] = {}
+        self._trees: dict[str, HeldCardTree] = {}
 
     def page(self, slug: str, engine: str) -> Made | None:
         """The manual of a family in an engine, None where no card is about it."""
@@ -109,7 +109,7 @@ class ManualWriter:
         if not evidence.cards:
             return None
         if repo not in self._trees:
-            self._trees[repo] = CardTree(self._store, repo)
+            self._trees[repo] = HeldCardTree(self._store, repo)
         text = manual_markdown(write_manual(self._store, evidence, self._trees[repo]))
         page = manual_page(slug, engine)
         family = self._table.entry(slug)
