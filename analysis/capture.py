@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import difflib
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from analysis.links import op_of_kernels
-from analysis.sources import BY_CAPTURE, Sources, Texts, _frames, _words, sources_of_kernels
-from analysis.steps import find_steps
+from analysis.finding import symbols_at
+from analysis.links import FrameIndex, Operators
+from analysis.mapped import together, windows
+from analysis.sources import BY_CAPTURE, Seen, Sources, Texts, numbered, place_of, sources_of_kernels
+from analysis.steps import stage
 from analysis.taxonomy import OTHER, family
-from analysis.trace import Ints, Trace
+from analysis.trace import Bools, Ints, Numbers, Trace
 
 # below this share of kernels found in order, two sequences aren't the same graph
 _ALIKE = 0.6
@@ -62,37 +64,64 @@ class CaptureUse:
     notes: list[str] = field(default_factory=list)
 
 
-def with_capture(trace: Trace, sources: Sources, captures: Sequence[Trace]) -> tuple[Sources, CaptureUse]:
-    """Sources with those of replayed kernels filled in from capture traces."""
+def with_capture(trace: Trace, sources: Sources, captures: Sequence[Trace]) -> CaptureUse:
+    """Fill sources of replayed kernels in from capture traces."""
     use = CaptureUse()
-    texts = sources.texts
-    known = [found for capture in captures for found in captured_sequences(capture, texts)]
-    site, op, how = sources.site.copy(), sources.op.copy(), sources.how.copy()
-    kernels = trace.kernels
-    rows = np.flatnonzero(sources.replayed & kernels.is_kernel)
-    by_graph: defaultdict[int, list[int]] = defaultdict(list)
-    for row, correlation in zip(rows.tolist(), kernels.correlation[rows].tolist(), strict=True):
-        by_graph[correlation].append(row)
-    by_names: defaultdict[tuple[int, ...], list[list[int]]] = defaultdict(list)
-    for graph in by_graph.values():
-        by_names[tuple(kernels.name[graph].tolist())].append(graph)
-    use.graphs, use.kernels = len(by_names), len(rows)
-    for symbols, replays in by_names.items():
+    known = [found for capture in captures for found in captured_sequences(capture, sources.texts)]
+    graphs = _Graphs(trace, sources)
+    use.graphs, use.kernels = len(graphs.replays), graphs.kernels
+    options: dict[tuple[int, ...], list[tuple[Captured, list[tuple[int, int]]]]] = {}
+    for symbols, replays in graphs.replays.items():
         names = tuple(trace.text(number) for number in symbols)
-        options = _alike(names, known, texts)
-        if not options:
+        options[symbols] = _alike(names, known, sources.texts)
+        if not options[symbols]:
             use.notes.append(
                 f"a graph of {len(names)} kernels, replayed {len(replays)} times, isn't in the capture trace"
             )
-            continue
-        use.matched += 1
-        for number, graph in enumerate(replays):
-            sequence, pairs = options[number % len(options)]
-            for at, other in pairs:
-                site[graph[at]], op[graph[at]] = sequence.sites[other], sequence.ops[other]
-                how[graph[at]] = BY_CAPTURE
-    use.explained = int((how[rows] == BY_CAPTURE).sum())
-    return replace(sources, site=site, op=op, how=how), use
+        else:
+            use.matched += 1
+    for symbols, rows in graphs.whole():
+        fitting = options[symbols]
+        if fitting:
+            sequence, pairs = fitting[graphs.replays[symbols][int(rows[0])] % len(fitting)]
+            here, there = np.array(pairs, np.int64).reshape(-1, 2).T
+            sources.site[rows[here]] = np.array(sequence.sites, np.int32)[there]
+            sources.op[rows[here]] = np.array(sequence.ops, np.int32)[there]
+            sources.how[rows[here]] = BY_CAPTURE
+            use.explained += len(here)
+    return use
+
+
+class _Graphs:
+    """The graphs that were replayed.
+
+    Attributes:
+        replays: names of a graph's kernels -> first row of each replay -> its number; by first row, both.
+        kernels: how many kernels they are.
+    """
+
+    def __init__(self, trace: Trace, sources: Sources) -> None:
+        self._trace, self._sources = trace, sources
+        found: defaultdict[tuple[int, ...], list[int]] = defaultdict(list)
+        self.kernels = 0
+        for symbols, rows in self.whole():
+            found[symbols].append(int(rows[0]))
+            self.kernels += len(rows)
+        self.replays = {
+            symbols: {row: number for number, row in enumerate(sorted(rows))}
+            for symbols, rows in sorted(found.items(), key=lambda item: min(item[1]))
+        }
+
+    def whole(self) -> Iterator[tuple[tuple[int, ...], Ints]]:
+        """The names and rows of each replay: kernels of one launch."""
+        names = self._trace.kernels.name
+        for _, rows in together(len(names), self._correlation):
+            yield tuple(names[rows].tolist()), rows
+
+    def _correlation(self, at: slice) -> Ints:
+        kernels = self._trace.kernels.part(at)
+        # a replay has a launch, and its correlation with it
+        return np.where(self._sources.replayed[at] & kernels.is_kernel, kernels.correlation, -1)
 
 
 def _alike(
@@ -141,67 +170,73 @@ def _agree(names: tuple[str, ...], found: Captured, texts: Texts) -> bool:
 
 def captured_sequences(capture: Trace, texts: Texts) -> list[Captured]:
     """The graphs that were captured; else the steps of a trace without graphs; else all its kernels as one."""
-    graphs = _graphs(capture, texts)
-    return graphs or _eager(capture, texts)
+    return _captured(capture, texts) or _eager(capture, texts)
 
 
-def _graphs(capture: Trace, texts: Texts) -> list[Captured]:
+def _captured(capture: Trace, texts: Texts) -> list[Captured]:
     launches = capture.launches
-    words = {n: capture.text(n) for n in np.unique(launches.name).tolist()}
-    begins = np.flatnonzero(
-        np.isin(
-            launches.name,
-            [
-                n
-                for n, w in words.items()
-                if w.endswith("StreamBeginCapture")
-                or "StreamBeginCapture_" in w
-                or "BeginCaptureToGraph" in w
-            ],
-        )
+    begins, ends = (
+        _rows_named(capture, _begins),
+        _rows_named(capture, lambda name: "StreamEndCapture" in name),
     )
-    ends = np.flatnonzero(np.isin(launches.name, [n for n, w in words.items() if "StreamEndCapture" in w]))
-    kernel_calls = np.isin(launches.name, [n for n, w in words.items() if "Launch" in w and "Kernel" in w])
-    found = []
+    kernel_calls = np.array(["Launch" in text and "Kernel" in text for text in capture.symbols], np.bool_)
+    operators, frames = Operators(capture), FrameIndex(capture)
+    found: list[Captured] = []
     for begin in begins.tolist():
         later = ends[(ends > begin) & (launches.track[ends] == launches.track[begin])]
-        last = int(later[0]) if len(later) else len(launches)
-        span = np.arange(begin + 1, last)
-        rows = span[(launches.track[span] == launches.track[begin]) & kernel_calls[span]]
+        span = slice(begin + 1, int(later[0]) if len(later) else len(launches))
+        mine = (launches.track[span] == launches.track[begin]) & kernel_calls[launches.name[span]]
+        rows = np.flatnonzero(mine) + span.start
         if len(rows):
-            found.append(_of_launches(capture, rows, texts))
+            names = tuple(capture.text(number) for number in launches.kernel[rows].tolist())
+            sites = frames.sites(frames.innermost(launches.track[rows], launches.ts[rows]))
+            ops = symbols_at(capture.ops.name, operators.of_launches(rows))
+            found.append(
+                Captured(names, _texts(texts, capture, sites, place_of), _texts(texts, capture, ops, str))
+            )
     return found
 
 
-def _of_launches(capture: Trace, rows: Ints, texts: Texts) -> Captured:
-    launches, ops = capture.launches, capture.ops
-    names = tuple(capture.text(number) for number in launches.kernel[rows].tolist())
-    sites = _frames(capture, texts, launches.track[rows], launches.ts[rows])
-    op_row = np.full(len(rows), -1, np.int64)
-    if len(ops):
-        order = np.argsort(ops.external, kind="stable")
-        place = np.minimum(np.searchsorted(ops.external[order], launches.external[rows]), len(order) - 1)
-        hit = (launches.external[rows] >= 0) & (ops.external[order][place] == launches.external[rows])
-        op_row = np.where(hit, order[place], -1)
-    return Captured(names, tuple(sites.tolist()), tuple(_words(texts, capture, ops.name, op_row).tolist()))
+def _begins(name: str) -> bool:
+    return (
+        name.endswith("StreamBeginCapture") or "StreamBeginCapture_" in name or "BeginCaptureToGraph" in name
+    )
+
+
+def _rows_named(capture: Trace, good: Callable[[str], bool]) -> Ints:
+    """Launches with a name of some kind."""
+    wanted, names = np.array([good(text) for text in capture.symbols], np.bool_), capture.launches.name
+    rows = [np.flatnonzero(wanted[names[at]]) + at.start for at in windows(len(names))]
+    return np.concatenate([np.empty(0, np.int64), *rows])
+
+
+def _texts(texts: Texts, capture: Trace, symbols: Numbers, word: Callable[[str], str]) -> tuple[int, ...]:
+    """Numbers of the texts of symbols."""
+    seen = Seen(symbols.tolist())
+    return tuple(numbered(texts, capture, word, seen)[symbols].tolist())
 
 
 def _eager(capture: Trace, texts: Texts) -> list[Captured]:
-    """Sequences of kernels of a trace that launched them one by one, a step each."""
-    own = sources_of_kernels(capture)
-    kernels = capture.kernels
-    rows = np.flatnonzero(~own.replayed & kernels.is_kernel & (own.launch >= 0))
-    if not len(rows):
-        return []
-    at = capture.launches.ts[own.launch[rows]]
-    track = capture.launches.track[own.launch[rows]]
-    groups = [rows[(at >= s.start_ns) & (at < s.end_ns) & (track == s.track)] for s in find_steps(capture)]
-    op_row = op_of_kernels(capture, own.launch)
-    found = []
-    for group in [g for g in groups if len(g)] or [rows]:
-        sites = tuple(texts.number(own.texts[n] or "") for n in own.site[group].tolist())
-        names = tuple(capture.text(n) for n in kernels.name[group].tolist())
-        found.append(
-            Captured(names, sites, tuple(_words(texts, capture, capture.ops.name, op_row[group]).tolist()))
-        )
-    return found
+    """Sequences of kernels of a trace that launched them one by one, a step each; equal ones are held once."""
+    staged = stage(capture)
+    own, kernels = sources_of_kernels(capture, staged.launch), capture.kernels
+    known: dict[Captured, Captured] = {}
+
+    def alone(at: slice) -> Bools:
+        return kernels.part(at).is_kernel & ~own.replayed[at] & (own.launch[at] >= 0)
+
+    def sequence(rows: Ints) -> Captured:
+        names = tuple(capture.text(number) for number in kernels.name[rows].tolist())
+        sites = tuple(texts.number(own.texts[number] or "") for number in own.site[rows].tolist())
+        ops = tuple(texts.number(own.texts[number] or "") for number in own.op[rows].tolist())
+        made = Captured(names, sites, ops)
+        return known.setdefault(made, made)
+
+    steps = together(len(kernels), lambda at: np.where(alone(at), staged.kernel_step[at], -1))
+    found = {step: sequence(rows) for step, rows in steps}
+    if found:
+        return [found[step] for step in sorted(found)]
+    rows = np.concatenate(
+        [np.flatnonzero(alone(at)) + at.start for at in windows(len(kernels))] or [np.empty(0, np.int64)]
+    )
+    return [sequence(rows)] if len(rows) else []

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import NamedTuple
 
 import numpy as np
 
+from analysis import mapped
 from analysis.errors import RulesError
-from analysis.sources import Sources
-from analysis.steps import ORDER, Stage, Staged, read_step
-from analysis.taxonomy import RULES, family_names, family_of_kernels, short_name
+from analysis.kernel_table import sums
+from analysis.sources import Texts
+from analysis.steps import ORDER, Stage, Staged
+from analysis.taxonomy import RULES, family, family_names, short_name
 from analysis.trace import Bools, Ints, Trace
-
-if TYPE_CHECKING:  # its import takes as long as a small trace
-    from numpy.typing import NDArray
+from analysis.window import Window
 
 # longer pauses are no launch gap: something else was waited for
 _NEAR_NS = 20_000
@@ -133,92 +133,230 @@ def _part(row: dict[str, str]) -> Part:
     )
 
 
-def fuse_rows(staged: Staged, sources: Sources) -> list[FuseRow]:
-    """Rows of every stage by falling headroom."""
-    trace = staged.trace
-    if len(trace.kernels) < 2:
-        return []
-    order, joined = _neighbours(staged, sources)
-    stage = staged.kernel_stage
-    engine = engine_of(staged)
-    fits = _Fits(trace)
-    found: dict[tuple[int, str, tuple[int, ...]], list[Ints]] = {}
-    for fusion in fusions():
-        taken = np.zeros(len(order), np.bool_)
-        for sequence in fusion.sequences:
-            starts = _matches(order, joined, taken, [fits(part) for part in sequence])
-            for at in range(len(sequence)):
-                taken[starts + at] = True
-            rows = order[starts[:, None] + np.arange(len(sequence))]
-            keys = np.concatenate(
-                [stage[rows[:, :1]].astype(np.int64), trace.kernels.name[rows].astype(np.int64)], 1
+class _First(NamedTuple):
+    """Where a sequence stands first (its number, device, stream, row), and its sources and families there."""
+
+    at: tuple[int, int, int, int]
+    sites: tuple[int, ...]
+    families: tuple[int, ...]
+
+
+class _Found:
+    """A fusion's sequence of kernels in a stage, wherever it stands."""
+
+    def __init__(self, first: _First) -> None:
+        self.first = first
+        self.times = self.time = self.longest = self.pauses = 0
+
+
+class FuseTable:
+    """Looks for the patterns window by window.
+
+    Neighbours that the next window may go on with wait for it: those behind the last pause of their stream.
+    """
+
+    def __init__(self, staged: Staged, texts: Texts) -> None:
+        self._trace, self._texts = staged.trace, texts
+        self._engine = engine_of(staged)
+        self._fits = _Fits(staged.trace)
+        self._found: dict[tuple[int, str, tuple[int, ...]], _Found] = {}
+        self._counts: dict[tuple[int, int], int] = {}  # by stage and name
+        self._totals: dict[int, int] = {}  # time by stage
+        self._waiting: Window | None = None
+
+    def add(self, window: Window) -> None:
+        """Take a window in."""
+        width = len(self._trace.symbols)
+        found, of, counts = np.unique(
+            window.stage.astype(np.int64) * width + window.name, return_inverse=True, return_counts=True
+        )
+        times = sums(of, window.dur, len(found)).tolist()
+        for key, count, time in zip(found.tolist(), counts.tolist(), times, strict=True):
+            code, name = divmod(key, width)
+            self._counts[code, name] = self._counts.get((code, name), 0) + count
+            self._totals[code] = self._totals.get(code, 0) + time
+        if self._waiting is not None:
+            window = window.behind(self._waiting)
+        self._fits.look_at(window)
+        order, joined = _neighbours(window)
+        last = _last_of_stream(window, order)
+        waits = _last_runs(joined, last)
+        if waits.sum() > mapped.WINDOW:  # a step without a pause: what no match needs is no neighbour
+            joined &= self._crossed(order, joined) | _near_the_last(last)
+            waits = _last_runs(joined, last)
+        self._waiting = window.part(np.sort(order[waits]))
+        self._match(window, order[~waits], joined[~waits])
+
+    def finish(self) -> None:
+        """Look at what waits for no other window."""
+        if self._waiting is not None:
+            self._fits.look_at(self._waiting)
+            self._match(self._waiting, *_neighbours(self._waiting))
+        self._waiting = None
+
+    def _match(self, window: Window, order: Ints, joined: Bools) -> None:
+        for fusion in fusions():
+            free = np.ones(len(order), np.bool_)  # of the matches of longer sequences
+            for number, sequence in enumerate(fusion.sequences):
+                starts = _apart(self._starts(sequence, order, joined, free), len(sequence))
+                for at in range(len(sequence)):
+                    free[starts + at] = False
+                if len(starts):
+                    self._note(fusion, number, window, order[starts[:, None] + np.arange(len(sequence))])
+
+    def _starts(self, sequence: tuple[Part, ...], order: Ints, joined: Bools, free: Bools) -> Ints:
+        """Places in `order` where a sequence starts."""
+        fits = self._fits.of(sequence)
+        if fits is None:
+            return np.empty(0, np.int64)
+        good, size = free.copy(), len(order)
+        for at, fit in enumerate(fits):
+            good[: max(size - at, 0)] &= (fit[order] & free)[at:]
+            good[max(size - at, 0) :] = False
+            if at:
+                good[: max(size - at, 0)] &= joined[at - 1 : max(size - 1, 0)]
+        return np.flatnonzero(good)
+
+    def _crossed(self, order: Ints, joined: Bools) -> Bools:
+        """Whether a match stands on a place and on the one after it."""
+        crossed = np.zeros(len(order), np.bool_)
+        for sequence in (one for fusion in fusions() for one in fusion.sequences):
+            starts = self._starts(sequence, order, joined, np.ones(len(order), np.bool_))
+            for at in range(len(sequence) - 1):
+                crossed[starts + at] = True
+        return crossed
+
+    def _note(self, fusion: Fusion, number: int, window: Window, places: Ints) -> None:
+        """Add up matches of one sequence by stage and kernels."""
+        keys = np.concatenate([window.stage[places[:, :1]].astype(np.int64), window.name[places]], 1)
+        dur = window.dur[places]
+        pauses = np.maximum(window.ts[places[:, 1:]] - window.end[places[:, :-1]], 0)
+        for key in np.unique(keys, axis=0):
+            mine = (keys == key).all(axis=1)
+            one = places[mine][0]
+            first = _First(
+                (number, int(window.device[one[0]]), int(window.stream[one[0]]), int(window.row[one[0]])),
+                tuple(window.site[one].tolist()),
+                tuple(window.family[one].tolist()),
             )
-            for key in np.unique(keys, axis=0):
-                mine = rows[(keys == key).all(axis=1)]
-                found.setdefault((int(key[0]), fusion.id, tuple(key[1:].tolist())), []).append(mine)
-    return _rows(staged, sources, engine, {key: np.concatenate(rows) for key, rows in found.items()})
+            found = self._found.setdefault((int(key[0]), fusion.id, tuple(key[1:].tolist())), _Found(first))
+            found.first = min(found.first, first)
+            found.times += int(mine.sum())
+            found.time += int(dur[mine].sum())
+            found.longest += int(dur[mine].max(axis=1).sum())
+            found.pauses += int(pauses[mine].sum())
+
+    def rows(self) -> list[FuseRow]:
+        """Rows of every stage by falling headroom."""
+        place = {fusion.id: number for number, fusion in enumerate(fusions())}
+        by_id = {fusion.id: fusion for fusion in fusions()}
+        found = sorted(
+            self._found.items(), key=lambda item: (place[item[0][1]], item[1].first.at[0], item[0])
+        )
+        rows = [self._row(code, by_id[name], symbols, one) for (code, name, symbols), one in found]
+        rows.sort(key=lambda row: (ORDER.index(row.stage), -row.headroom_ns, row.fusion, row.kernels))
+        return _numbered(self._trace, rows)
+
+    def _row(self, code: int, fusion: Fusion, symbols: tuple[int, ...], found: _Found) -> FuseRow:
+        total = self._totals[code]
+        return FuseRow(
+            ref="",
+            stage=ORDER[code],
+            number=0,
+            fusion=fusion.id,
+            title=fusion.title,
+            saves=fusion.saves,
+            kernels=tuple(short_name(self._trace.text(n)) for n in symbols),
+            families=tuple(family_names()[family] for family in found.first.families),
+            times=found.times,
+            of=min(self._counts[code, n] for n in set(symbols)),
+            time_ns=found.time,
+            share=found.time / total if total else 0.0,
+            headroom_ns=found.time - found.longest + found.pauses,
+            engine=self._engine,
+            status=_status(fusion, self._engine),
+            where=fusion.where,
+            sources=tuple(dict.fromkeys(text for n in found.first.sites if (text := self._texts[n]))),
+        )
 
 
-def _neighbours(staged: Staged, sources: Sources) -> tuple[Ints, Bools]:
+def _neighbours(window: Window) -> tuple[Ints, Bools]:
     """Kernels by device, stream and start, and whether each is joined to the one after it."""
-    kernels = staged.trace.kernels
-    order = np.lexsort((kernels.ts, kernels.stream, kernels.device))
+    order = np.lexsort((window.ts, window.stream, window.device))
     a, b = order[:-1], order[1:]
-    step = staged.kernel_step
-    together = np.where(
-        step[a] >= 0, step[a] == step[b], (step[b] < 0) & (sources.launch[a] == sources.launch[b])
-    )
+    step, launch = window.step, window.launch
+    together = np.where(step[a] >= 0, step[a] == step[b], (step[b] < 0) & (launch[a] == launch[b]))
     joined = (
-        (kernels.device[a] == kernels.device[b])
-        & (kernels.stream[a] == kernels.stream[b])
+        (window.device[a] == window.device[b])
+        & (window.stream[a] == window.stream[b])
         & together
-        & (kernels.ts[b] - kernels.end[a] <= _NEAR_NS)
-        & kernels.is_kernel[a]
-        & kernels.is_kernel[b]
+        & (window.ts[b] - window.end[a] <= _NEAR_NS)
+        & window.is_kernel[a]
+        & window.is_kernel[b]
     )
     return order, np.concatenate((joined, [False]))
 
 
+def _last_of_stream(window: Window, order: Ints) -> Bools:
+    """Places in `order` behind which another stream begins."""
+    device, stream = window.device[order], window.stream[order]
+    return np.concatenate(((device[1:] != device[:-1]) | (stream[1:] != stream[:-1]), [True]))
+
+
+def _last_runs(joined: Bools, last: Bools) -> Bools:
+    """Places that the next kernel of their stream may be joined to, by way of others."""
+    run = np.concatenate(([0], np.cumsum(~joined[:-1])))
+    return np.isin(run, run[last])
+
+
+def _near_the_last(last: Bools) -> Bools:
+    """Places from which a sequence would reach past the last one of the stream."""
+    ends = np.flatnonzero(last)
+    reach = max(len(sequence) for fusion in fusions() for sequence in fusion.sequences)
+    return ends[np.searchsorted(ends, np.arange(len(last)))] - np.arange(len(last)) < reach
+
+
+def _apart(starts: Ints, length: int) -> Ints:
+    """Starts without those that lie in the match of one before them."""
+    if len(starts) < 2 or not (np.diff(starts) < length).any():
+        return starts
+    kept = [int(starts[0])]
+    for start in starts[1:].tolist():
+        if start - kept[-1] >= length:
+            kept.append(start)
+    return np.array(kept, np.int64)
+
+
 class _Fits:
-    """Which kernels fit a place of a sequence, decided once a name."""
+    """Which kernels of a window fit a place of a sequence, decided once a name."""
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
-        self._names, first, self._inverse = np.unique(
-            trace.kernels.name, return_index=True, return_inverse=True
-        )
-        order = family_names()
-        self._families = [order[code] for code in family_of_kernels(trace)[first].tolist()]
+        self._known: dict[tuple[Part, int], bool] = {}
 
-    def __call__(self, part: Part) -> Bools:
-        """For each kernel of the trace, in its order."""
-        good = [
-            (part.family is None or part.family == family)
-            and (part.name is None or part.name.search(text) is not None)
-            and (part.without is None or part.without.search(text) is None)
-            for text, family in zip(
-                (self._trace.text(int(n)) for n in self._names), self._families, strict=True
+    def look_at(self, window: Window) -> None:
+        """Take another window."""
+        self._names, self._of = np.unique(window.name, return_inverse=True)
+
+    def of(self, sequence: tuple[Part, ...]) -> list[Bools] | None:
+        """For each place the kernels of the window that fit it; None when for one there is none."""
+        found = []
+        for part in sequence:
+            good = np.array([self._fits(part, name) for name in self._names.tolist()], np.bool_)
+            if not good.any():
+                return None
+            found.append(good[self._of])
+        return found
+
+    def _fits(self, part: Part, name: int) -> bool:
+        if (part, name) not in self._known:
+            text = self._trace.text(name)
+            self._known[part, name] = (
+                (part.family is None or part.family == family(text))
+                and (part.name is None or part.name.search(text) is not None)
+                and (part.without is None or part.without.search(text) is None)
             )
-        ]
-        return np.array(good, np.bool_)[self._inverse]
-
-
-def _matches(order: Ints, joined: Bools, taken: Bools, fits: list[Bools]) -> Ints:
-    """Places in `order` where a sequence starts; those that a longer one took are left out, and overlaps of its own."""
-    good = np.ones(len(order), np.bool_)
-    for at, fit in enumerate(fits):
-        here = (fit[order] & ~taken)[at:]
-        good &= np.concatenate((here, np.zeros(at, np.bool_)))
-        if at:
-            good &= np.concatenate((joined[at - 1 :], np.zeros(at - 1, np.bool_)))
-    starts = np.flatnonzero(good)
-    if len(fits) > 1 and len(starts) and (np.diff(starts) < len(fits)).any():
-        kept = [int(starts[0])]
-        for start in starts[1:].tolist():
-            if start - kept[-1] >= len(fits):
-                kept.append(start)
-        starts = np.array(kept, np.int64)
-    return starts
+        return self._known[part, name]
 
 
 def engine_of(staged: Staged) -> str | None:
@@ -226,11 +364,9 @@ def engine_of(staged: Staged) -> str | None:
     trace = staged.trace
     if "vllm_version" in trace.header:
         return "vllm"
-    names = {trace.text(int(number)) for number in np.unique(trace.annotations.name)}
-    engines = {found.engine for name in names if (found := read_step(name))}
-    if "sglang" in engines:  # SGLang on ROCm writes vLLM's form around its own
+    if "sglang" in staged.engines:  # SGLang on ROCm writes vLLM's form around its own
         return "sglang"
-    return engines.pop() if len(engines) == 1 else None
+    return next(iter(staged.engines)) if len(staged.engines) == 1 else None
 
 
 def _status(fusion: Fusion, engine: str | None) -> str:
@@ -242,50 +378,7 @@ def _status(fusion: Fusion, engine: str | None) -> str:
     return "off here" if engine in engines else "in another engine"
 
 
-def _rows(
-    staged: Staged, sources: Sources, engine: str | None, found: dict[tuple[int, str, tuple[int, ...]], Ints]
-) -> list[FuseRow]:
-    trace = staged.trace
-    kernels = trace.kernels
-    stage: NDArray[np.int8] = staged.kernel_stage
-    by_id = {fusion.id: fusion for fusion in fusions()}
-    family = family_of_kernels(trace)
-    totals = {code: int(kernels.dur[stage == code].sum()) for code in {key[0] for key in found}}
-    rows: list[FuseRow] = []
-    for (code, name, symbols), places in found.items():
-        fusion = by_id[name]
-        dur = kernels.dur[places]
-        pauses = np.maximum(kernels.ts[places[:, 1:]] - kernels.end[places[:, :-1]], 0)
-        sites = [sources.texts[int(n)] for n in sources.site[places[0]]]
-        in_stage = stage == code
-        rows.append(
-            FuseRow(
-                ref="",
-                stage=ORDER[code],
-                number=0,
-                fusion=name,
-                title=fusion.title,
-                saves=fusion.saves,
-                kernels=tuple(short_name(trace.text(n)) for n in symbols),
-                families=tuple(family_names()[code] for code in family[places[0]].tolist()),
-                times=len(places),
-                of=min(int((in_stage & (kernels.name == n)).sum()) for n in set(symbols)),
-                time_ns=int(dur.sum()),
-                share=int(dur.sum()) / totals[code] if totals[code] else 0.0,
-                headroom_ns=int(dur.sum() - dur.max(axis=1).sum() + pauses.sum()),
-                engine=engine,
-                status=_status(fusion, engine),
-                where=fusion.where,
-                sources=tuple(dict.fromkeys(site for site in sites if site)),
-            )
-        )
-    rows.sort(key=lambda row: (ORDER.index(row.stage), -row.headroom_ns, row.fusion, row.kernels))
-    return _numbered(trace, rows)
-
-
 def _numbered(trace: Trace, rows: list[FuseRow]) -> list[FuseRow]:
-    from dataclasses import replace
-
     numbers: dict[Stage, int] = {}
     done = []
     for row in rows:

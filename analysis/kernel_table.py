@@ -1,19 +1,18 @@
-"""The kernel table: what took the time of each stage, and where in the program it comes from.
-
-On a trace without a GPU the rows are operators with their self time: time on the thread that no inner operator took.
-"""
+"""The kernel table: what took the time of each stage, and where in the program it comes from."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.sources import HOW, NOTHING, Sources, Texts, sites_of_ops
-from analysis.steps import ORDER, Stage, Staged
-from analysis.taxonomy import family_names, family_of_kernels, family_of_ops, short_name
-from analysis.trace import Ints, Ops
+from analysis.sources import HOW, NOTHING, Texts
+from analysis.steps import ORDER, Stage
+from analysis.taxonomy import family_names, short_name
+from analysis.trace import Ints, Trace
+from analysis.window import Window
 
 if TYPE_CHECKING:  # its import takes as long as a small trace
     from numpy.typing import NDArray
@@ -59,149 +58,107 @@ class KernelRow:
         return self.time_ns / self.launches
 
 
-@dataclass(frozen=True)
-class _Work:
-    """What rows are made of: kernels, or operators with self time."""
+class _Group:
+    """Launches of one kernel in one stage."""
 
-    name: NDArray[np.int32]
-    ts: Ints
-    time: Ints
-    stage: NDArray[np.int8]
-    family: NDArray[np.int8]
-    replayed: NDArray[np.bool_]
-    site: NDArray[np.int32]
-    op: NDArray[np.int32]
-    how: NDArray[np.int8]
-    texts: Texts
+    def __init__(self, name: int, family: int) -> None:
+        self.name, self.family = name, family
+        self.time = self.launches = 0
+        self.longest = (-1, 0, 0)  # duration, row, start
+        self.labels: dict[str, dict[int, int]] = {"site": {}, "op": {}, "how": {}}  # time by label
+
+    def main(self, kind: str) -> tuple[int, float]:
+        """The label with most time and its share of the group's time; -1 where none is known."""
+        label, time = max(self.labels[kind].items(), key=lambda item: (item[1], item[0]), default=(-1, 0))
+        return label, time / max(self.time, 1)
 
 
-def kernel_rows(staged: Staged, sources: Sources) -> list[KernelRow]:
-    """Rows of every stage, stages in their order, rows by falling time. Sums are exact."""
-    trace = staged.trace
-    work = _of_kernels(staged, sources) if len(trace.kernels) else _of_ops(staged)
-    if not len(work.name):
-        return []
-    width = int(work.name.max()) + 1
-    key = (work.stage.astype(np.int64) * 2 + work.replayed) * width + work.name
-    groups, first, inverse, counts = np.unique(
-        key, return_index=True, return_inverse=True, return_counts=True
-    )
-    times = _sums(inverse, work.time, len(groups))
-    site, site_share = _main(inverse, work.site, work.time, times)
-    op, _ = _main(inverse, work.op, work.time, times)
-    how, _ = _main(inverse, np.where(work.how == NOTHING, -1, work.how).astype(np.int32), work.time, times)
-    longest = np.zeros(len(groups), np.int64)
-    by_time = np.argsort(work.time, kind="stable")
-    longest[inverse[by_time]] = by_time  # the last written is the longest
-    stages = work.stage[first]
-    totals = {int(code): int(times[stages == code].sum()) for code in np.unique(stages)}
-    rows: list[KernelRow] = []
-    names = family_names()
-    last, number = -1, 0
-    for group in np.lexsort((work.name[first], -times, stages)).tolist():
-        code, row = int(stages[group]), int(first[group])
-        last, number = code, number + 1 if code == last else 1
-        name = trace.text(int(work.name[row]))
-        rows.append(
-            KernelRow(
-                ref=f"{trace.ref}/{ORDER[code].value}/kernel/{number}",
-                stage=ORDER[code],
-                number=number,
-                name=name,
-                short=short_name(name),
-                family=names[int(work.family[row])],
-                time_ns=int(times[group]),
-                share=int(times[group]) / totals[code] if totals[code] else 0.0,
-                launches=int(counts[group]),
-                replayed=bool(work.replayed[row]),
-                source=work.texts[int(site[group])],
-                source_share=float(site_share[group]),
-                how=HOW[max(int(how[group]), 0)],
-                op=work.texts[int(op[group])],
-                longest_ts=int(work.ts[longest[group]]),
-                longest_ns=int(work.time[longest[group]]),
+class KernelTable:
+    """Adds up windows of kernels (of operators on a trace without a GPU). Sums are exact."""
+
+    def __init__(self, trace: Trace, texts: Texts) -> None:
+        self._trace, self._texts = trace, texts
+        self._groups: dict[tuple[int, bool, int], _Group] = {}  # stage, replayed, name
+
+    def add(self, window: Window) -> None:
+        """Take a window in."""
+        width = len(self._trace.symbols)
+        keys = (window.stage.astype(np.int64) * 2 + window.replayed) * width + window.name
+        found, first, of = np.unique(keys, return_index=True, return_inverse=True)
+        longest = np.zeros(len(found), np.int64)
+        by_time = np.argsort(window.dur, kind="stable")
+        longest[of[by_time]] = by_time  # the last written is the longest
+        times, counts = sums(of, window.dur, len(found)), np.bincount(of)
+        groups = []
+        for at, (key, row) in enumerate(zip(found.tolist(), first.tolist(), strict=True)):
+            code, name = divmod(key, width)
+            place = (code // 2, bool(code % 2), name)
+            group = self._groups.get(place)
+            if group is None:
+                group = self._groups[place] = _Group(name, int(window.family[row]))
+            group.time += int(times[at])
+            group.launches += int(counts[at])
+            there = longest[at]
+            group.longest = max(
+                group.longest, (int(window.dur[there]), int(window.row[there]), int(window.ts[there]))
             )
+            groups.append(group)
+        how = np.where(window.how == NOTHING, -1, window.how)
+        for kind, labels in (("site", window.site), ("op", window.op), ("how", how)):
+            for at, label, time in _by_label(of, labels, window.dur):
+                known = groups[at].labels[kind]
+                known[label] = known.get(label, 0) + time
+
+    def rows(self) -> list[KernelRow]:
+        """Rows of every stage, stages in their order, rows by falling time."""
+        totals: dict[int, int] = {}
+        for (code, _, _), group in self._groups.items():
+            totals[code] = totals.get(code, 0) + group.time
+        ranked = sorted(
+            self._groups.items(), key=lambda item: (item[0][0], -item[1].time, item[1].name, item[0][1])
         )
-    return rows
+        rows: list[KernelRow] = []
+        last, number = -1, 0
+        for (code, replayed, _), group in ranked:
+            last, number = code, number + 1 if code == last else 1
+            rows.append(self._row(code, replayed, group, number, totals[code]))
+        return rows
+
+    def _row(self, code: int, replayed: bool, group: _Group, number: int, total: int) -> KernelRow:
+        name = self._trace.text(group.name)
+        site, share = group.main("site")
+        return KernelRow(
+            ref=f"{self._trace.ref}/{ORDER[code].value}/kernel/{number}",
+            stage=ORDER[code],
+            number=number,
+            name=name,
+            short=short_name(name),
+            family=family_names()[group.family],
+            time_ns=group.time,
+            share=group.time / total if total else 0.0,
+            launches=group.launches,
+            replayed=replayed,
+            source=self._texts[site],
+            source_share=share,
+            how=HOW[max(group.main("how")[0], 0)],
+            op=self._texts[group.main("op")[0]],
+            longest_ts=group.longest[2],
+            longest_ns=group.longest[0],
+        )
 
 
-def _of_kernels(staged: Staged, sources: Sources) -> _Work:
-    kernels = staged.trace.kernels
-    return _Work(
-        kernels.name,
-        kernels.ts,
-        kernels.dur,
-        staged.kernel_stage,
-        family_of_kernels(staged.trace),
-        sources.replayed,
-        sources.site,
-        sources.op,
-        sources.how,
-        sources.texts,
-    )
-
-
-def _of_ops(staged: Staged) -> _Work:
-    ops = staged.trace.ops
-    texts, site = sites_of_ops(staged.trace)
-    none = np.full(len(ops), -1, np.int32)
-    no = np.zeros(len(ops), np.bool_)
-    how = np.where(site >= 0, 2, 0).astype(np.int8)
-    return _Work(
-        ops.name,
-        ops.ts,
-        self_time(ops),
-        staged.op_stage,
-        family_of_ops(staged.trace),
-        no,
-        site,
-        none,
-        how,
-        texts,
-    )
-
-
-def self_time(ops: Ops) -> Ints:
-    """Duration of each operator less those of the operators it calls on the same thread, in ns."""
-    own = ops.dur.copy()
-    order = np.lexsort((-ops.dur, ops.ts, ops.track))
-    stack: list[tuple[int, int, int]] = []  # row, track, end
-    rows = zip(
-        order.tolist(),
-        ops.track[order].tolist(),
-        ops.ts[order].tolist(),
-        ops.dur[order].tolist(),
-        strict=True,
-    )
-    for row, track, start, dur in rows:
-        while stack and (stack[-1][1] != track or stack[-1][2] <= start):
-            stack.pop()
-        if stack:
-            own[stack[-1][0]] -= min(dur, stack[-1][2] - start)
-        stack.append((row, track, start + dur))
-    return np.maximum(own, 0)
-
-
-def _sums(groups: Ints, values: Ints, size: int) -> Ints:
+def sums(groups: Ints, values: Ints, size: int) -> Ints:
     """Exact sums of int64 by group."""
     total = np.zeros(size, np.int64)
     np.add.at(total, groups, values)
     return total
 
 
-def _main(
-    groups: Ints, labels: NDArray[np.int32], time: Ints, totals: Ints
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """The label with most time in each group and its share of the group's time; -1 when none has any."""
-    best = np.full(len(totals), -1, np.int32)
-    share = np.zeros(len(totals))
+def _by_label(groups: Ints, labels: NDArray[Any], time: Ints) -> Iterator[tuple[int, int, int]]:
+    """(group, label, time) of the labels of each group."""
     known = np.flatnonzero(labels >= 0)
-    if not len(known):
-        return best, share
-    width = int(labels.max()) + 1
-    pairs, inverse = np.unique(groups[known] * width + labels[known], return_inverse=True)
-    times = _sums(inverse, time[known], len(pairs))
-    order = np.argsort(times, kind="stable")  # the largest last, so that it stays
-    best[pairs[order] // width] = (pairs[order] % width).astype(np.int32)
-    share[pairs[order] // width] = times[order] / np.maximum(totals[pairs[order] // width], 1)
-    return best, share
+    if len(known):
+        width = int(labels.max()) + 1
+        pairs, of = np.unique(groups[known] * width + labels[known], return_inverse=True)
+        times = sums(of, time[known], len(pairs))
+        yield from zip((pairs // width).tolist(), (pairs % width).tolist(), times.tolist(), strict=True)

@@ -1,7 +1,7 @@
 """What launched a kernel: the runtime call, the operator, and the Python function around it.
 
 Everything is joined by the ids that the profiler writes. Frames need no scan: the last function that started before a
-call, or one of its callers, is the one that was running.
+call, or one of its callers, is the one that was running. Whoever asks for all kernels does so window by window.
 """
 
 from __future__ import annotations
@@ -10,10 +10,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.trace import Bools, Frames, Ints, Numbers, Trace
+from analysis.finding import ByThread, Index, symbols_at
+from analysis.mapped import scratch, windows
+from analysis.trace import Bools, Ints, Numbers, Trace
+
+if TYPE_CHECKING:  # its import takes as long as a small trace
+    from numpy.typing import NDArray
 
 # frames that pass a call on and say nothing about who wanted it
 _THROUGH = re.compile(
@@ -21,7 +27,6 @@ _THROUGH = re.compile(
     r"|typing|logging|abc|_weakrefset|weakref|cuda|tqdm|numpy|tvm_ffi|cutlass|jinja2|pluggy)(?:/|\.py\()"
     r"|aiter/jit/|^<|^nn\.Module: |^\S+ object at "
 )
-_BLOCK = 1 << 22  # frames looked at at a time
 _FRAME = re.compile(r"(?P<path>.+)\((?P<line>\d+)\): (?P<function>.+)", re.DOTALL)
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 
@@ -32,26 +37,19 @@ def launch_of_kernels(trace: Trace) -> Ints:
     Correlation ids count per process: where processes were merged into one file and share ids, a device belongs to
     the process that launched most of its kernels with ids that occur once.
     """
-    kernels, launches = trace.kernels, trace.launches
-    with_id = np.flatnonzero(launches.correlation >= 0)
-    if not len(with_id) or not len(kernels):
-        return np.full(len(kernels), -1, np.int64)
-    ids = launches.correlation[with_id]
-    _, counts = np.unique(ids, return_counts=True)
-    if not (counts > 1).any():
-        return _lookup(ids, with_id, kernels.correlation)
-    process = _processes(trace)[launches.track[with_id]]
-    if len(np.unique(process)) == 1:
-        return _lookup(ids, with_id, kernels.correlation)
-    return _lookup_by_process(trace, with_id, process)
-
-
-def _lookup(ids: Ints, rows: Ints, wanted: Ints) -> Ints:
-    """Row of each wanted id, the last of equal ones; -1 without."""
-    order = np.argsort(ids, kind="stable")
-    place = np.searchsorted(ids[order], wanted, side="right") - 1
-    hit = (place >= 0) & (ids[order][np.maximum(place, 0)] == wanted) & (wanted >= 0)
-    return np.where(hit, rows[order][np.maximum(place, 0)], -1)
+    kernels = trace.kernels
+    found: Ints = scratch(trace.disk, len(kernels), "<i8")
+    index = Index(trace.disk, trace.launches.correlation)
+    owners = _owners(trace, index) if index.repeats and _launching_processes(trace) > 1 else {}
+    for at in windows(len(kernels)):
+        found[at] = index.rows(kernels.correlation[at])
+    for process in set(owners.values()):
+        own = Index(trace.disk, _ids_of_process(trace, process))
+        mine = np.array([device for device, owner in owners.items() if owner == process])
+        for at in windows(len(kernels)):
+            here = np.isin(kernels.device[at], mine)
+            found[at] = np.where(here, own.rows(kernels.correlation[at]), found[at])
+    return found
 
 
 def _processes(trace: Trace) -> Numbers:
@@ -60,41 +58,69 @@ def _processes(trace: Trace) -> Numbers:
     return np.array([numbers.setdefault(pid, len(numbers)) for pid, _ in trace.tracks], np.int32)
 
 
-def _lookup_by_process(trace: Trace, with_id: Ints, process: Numbers) -> Ints:
-    kernels, launches = trace.kernels, trace.launches
-    ids = launches.correlation[with_id]
-    _, first, counts = np.unique(ids, return_index=True, return_counts=True)
-    alone = first[counts == 1]
-    sure = _lookup(ids[alone], alone.astype(np.int64), kernels.correlation)
-    found = np.full(len(kernels), -1, np.int64)
-    for device in np.unique(kernels.device).tolist():
-        mine = kernels.device == device
-        votes = process[sure[mine & (sure >= 0)]]
-        if not len(votes):
-            continue
-        owner = int(np.bincount(votes).argmax())
-        own = process == owner
-        found[mine] = _lookup(ids[own], with_id[own], kernels.correlation[mine])
-    return found
+def _launching_processes(trace: Trace) -> int:
+    """How many processes launched something."""
+    launches, processes = trace.launches, _processes(trace)
+    found: set[int] = set()
+    for at in windows(len(launches)):
+        found.update(np.unique(processes[launches.track[at][launches.correlation[at] >= 0]]).tolist())
+    return len(found)
 
 
-def op_of_kernels(trace: Trace, launch: Ints) -> Ints:
-    """Row of the innermost operator of each kernel by External id, its own or its launch's; -1 without."""
-    ops, kernels = trace.ops, trace.kernels
-    if not len(ops):
-        return np.full(len(kernels), -1, np.int64)
-    external = kernels.external
-    if len(trace.launches):
-        external = np.where((external < 0) & (launch >= 0), trace.launches.external[launch], external)
-    return _lookup(ops.external, np.arange(len(ops)), external)
+def _owners(trace: Trace, index: Index) -> dict[int, int]:
+    """Device -> process that launched on it, -1 where no id tells."""
+    kernels, process = trace.kernels, _processes(trace)
+    votes: dict[int, NDArray[np.int64]] = {}
+    for at in windows(len(kernels)):
+        rows = index.rows(kernels.correlation[at], alone=True)
+        for device in np.unique(kernels.device[at]).tolist():
+            mine = rows[(kernels.device[at] == device) & (rows >= 0)]
+            more = np.bincount(process[trace.launches.track[mine]], minlength=len(process))
+            votes[device] = votes.get(device, 0) + more
+    return {device: int(found.argmax()) if found.any() else -1 for device, found in votes.items()}
 
 
-def is_replay(trace: Trace, launch: Ints) -> Bools:
-    """Whether each kernel ran as part of a graph replay (cudaGraphLaunch, hipGraphLaunch)."""
-    if not len(trace.launches):
-        return np.zeros(len(launch), np.bool_)
-    graph = np.array([n for n in np.unique(trace.launches.name).tolist() if "GraphLaunch" in trace.text(n)])
-    return (launch >= 0) & np.isin(trace.launches.name, graph)[launch]
+def _ids_of_process(trace: Trace, process: int) -> Ints:
+    """Correlation ids of the launches of one process, -1 for those of others."""
+    launches, processes = trace.launches, _processes(trace)
+    ids: Ints = scratch(trace.disk, len(launches), "<i8")
+    for at in windows(len(launches)):
+        ids[at] = np.where(processes[launches.track[at]] == process, launches.correlation[at], -1)
+    return ids
+
+
+class Operators:
+    """Finds the innermost operator of kernels."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._index = Index(trace.disk, trace.ops.external)
+
+    def of_kernels(self, at: slice, launch: Ints) -> Ints:
+        """Row of the operator of each kernel by External id, its own or its launch's; -1 without."""
+        external = self._trace.kernels.external[at]
+        other = np.flatnonzero((external < 0) & (launch >= 0))
+        external = external.copy()
+        external[other] = self._trace.launches.external[launch[other]]
+        return self._index.rows(external)
+
+    def of_launches(self, launch: Ints) -> Ints:
+        """The same for launches."""
+        return self._index.rows(self._trace.launches.external[launch])
+
+
+class Replays:
+    """Tells kernels of a graph replay (cudaGraphLaunch, hipGraphLaunch)."""
+
+    def __init__(self, trace: Trace) -> None:
+        self._names = trace.launches.name
+        self._is_graph = np.array(["GraphLaunch" in text for text in trace.symbols], np.bool_)
+
+    def __call__(self, launch: Ints) -> Bools:
+        """Whether each kernel ran as part of one, by its launch."""
+        found = launch >= 0
+        found[found] = self._is_graph[self._names[launch[found]]]
+        return found
 
 
 @dataclass(frozen=True)
@@ -128,43 +154,31 @@ def _short(path: str) -> str:
 
 
 class FrameIndex:
-    """Finds the function that was running on a thread at a time.
-
-    Frames are looked at in blocks, so that a trace with more of them than fits the memory is no problem; Kineto writes
-    them by start and by id, which then needs no sorting.
-    """
+    """Finds the function that was running on a thread at a time."""
 
     def __init__(self, trace: Trace) -> None:
         self._trace = trace
+        self._processes = _processes(trace).astype(np.int64)
+        self._through = np.full(len(trace.symbols), -1, np.int8)
 
     def innermost(self, track: Numbers, ts: Ints) -> Ints:
         """Row of the innermost frame on each track at each time; -1 without."""
         frames = self._trace.frames
-        found = np.full(len(ts), -1, np.int64)
-        queries = {number: np.flatnonzero(track == number) for number in np.unique(track).tolist()}
-        for start in range(0, len(frames), _BLOCK):
-            rows = _by_start(frames, start, min(start + _BLOCK, len(frames)))
-            tracks = frames.track[rows]
-            for number, mine in queries.items():
-                here = rows[tracks == number]
-                if not len(here):
-                    continue
-                place = np.searchsorted(frames.ts[here], ts[mine], side="right") - 1
-                other = np.where(place >= 0, here[np.maximum(place, 0)], -1)
-                later = (other >= 0) & ((found[mine] < 0) | (frames.ts[other] >= frames.ts[found[mine]]))
-                found[mine] = np.where(later, other, found[mine])
+        found = self._threads.last(track, ts)
         return self._climb(found, lambda row, at: frames.ts[row] + frames.dur[row] < ts[at])
 
     def sites(self, rows: Ints) -> Numbers:
         """Symbol of the innermost frame that is no machinery, from each frame up; -1 without."""
-        frames = self._trace.frames
-        names = np.unique(frames.name)
-        through = np.zeros(int(names.max()) + 1 if len(names) else 1, np.bool_)
-        for name in names.tolist():
+        names = self._trace.frames.name
+        top = self._climb(rows, lambda row, at: self._passes_on(names[row]))
+        return symbols_at(names, top)
+
+    def _passes_on(self, names: Numbers) -> Bools:
+        """Whether each name is one of machinery; looked at once a name."""
+        for name in np.unique(names[self._through[names] < 0]).tolist():
             text = self._trace.text(name)
-            through[name] = _FRAME.fullmatch(text) is None or _THROUGH.search(text) is not None
-        top = self._climb(rows, lambda row, at: through[frames.name[row]])
-        return np.where(top >= 0, frames.name[np.maximum(top, 0)], -1).astype(np.int32)
+            self._through[name] = _FRAME.fullmatch(text) is None or _THROUGH.search(text) is not None
+        return self._through[names] > 0
 
     def _climb(self, rows: Ints, on: Callable[[Ints, Ints], Bools]) -> Ints:
         """Go to the caller while `on(frame, place)` holds."""
@@ -180,47 +194,29 @@ class FrameIndex:
 
     def _parents(self, rows: Ints) -> Ints:
         frames = self._trace.frames
-        keys, order = self._ids
         wanted = frames.parent[rows]
-        offset = self._process[frames.track[rows]] * self._stride
-        place = np.minimum(np.searchsorted(keys, wanted + offset), len(keys) - 1)
-        hit = (wanted >= 0) & (keys[place] == wanted + offset)
-        return np.where(hit, place if order is None else order[place], -1)
+        offset = self._processes[frames.track[rows]] * self._stride
+        return self._ids.rows(np.where(wanted >= 0, wanted + offset, -1))
 
     @cached_property
-    def _process(self) -> Ints:
-        return _processes(self._trace).astype(np.int64)
+    def _threads(self) -> ByThread:
+        return ByThread(self._trace.disk, self._trace.frames.track, self._trace.frames.ts)
 
     @cached_property
     def _stride(self) -> int:
         """What sets the ids of processes apart; 0 when there is one."""
-        many = len(np.unique(self._process)) > 1
-        return int(self._trace.frames.python_id.max(initial=0)) + 2 if many else 0
+        ids = self._trace.frames.python_id
+        if len(np.unique(self._processes)) < 2:
+            return 0
+        return max((int(ids[at].max()) for at in windows(len(ids))), default=0) + 2
 
     @cached_property
-    def _ids(self) -> tuple[Ints, Ints | None]:
-        """Python ids, set apart by process, in order, and their rows; None for the rows of the file as they are."""
+    def _ids(self) -> Index:
+        """Frames by Python id, set apart by process."""
         frames = self._trace.frames
         keys = frames.python_id
         if self._stride:
-            keys = keys + self._process[frames.track] * self._stride
-        if _ascends(keys):
-            return keys, None
-        order = np.argsort(keys, kind="stable")
-        return keys[order], order
-
-
-def _ascends(values: Ints) -> bool:
-    """Whether no value is smaller than the one before it."""
-    return all(
-        bool((np.diff(values[at : at + _BLOCK + 1]) >= 0).all()) for at in range(0, len(values), _BLOCK)
-    )
-
-
-def _by_start(frames: Frames, first: int, last: int) -> Ints:
-    """Rows of a block by start, a caller before what it calls at once."""
-    ts, dur = frames.ts[first:last], frames.dur[first:last]
-    later = np.diff(ts)
-    if bool(((later > 0) | ((later == 0) & (np.diff(dur) <= 0))).all()):
-        return np.arange(first, last)
-    return np.lexsort((-dur, ts)) + first
+            keys = scratch(self._trace.disk, len(frames), "<i8")
+            for at in windows(len(frames)):
+                keys[at] = frames.python_id[at] + self._processes[frames.track[at]] * self._stride
+        return Index(self._trace.disk, keys)

@@ -15,23 +15,24 @@ Definitions, all in ns on one device:
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from analysis.kernel_table import _sums
-from analysis.sources import Sources
+from analysis.idle_causes import CAUSES, DATA, Causes
+from analysis.kernel_table import sums
+from analysis.sources import Texts
 from analysis.steps import ORDER, Stage, Staged
-from analysis.taxonomy import COMMUNICATION, family_names, family_of_kernels, short_name
-from analysis.trace import Bools, Ints, Trace
+from analysis.taxonomy import COMMUNICATION, family_names, short_name
+from analysis.trace import Bools, Ints
+from analysis.window import Window
 
 if TYPE_CHECKING:  # its import takes as long as a small trace
     from numpy.typing import NDArray
 
-DATA, SYNC, LAUNCH, DEPENDENCY, UNKNOWN = range(5)
-CAUSES = ("data", "synchronisation", "launch-bound", "dependency", "unknown")
-_WAITS = ("Synchronize", "cudaMemcpy", "hipMemcpyWithStream", "cuMemcpyDtoH_v2", "EventQuery", "WaitValue")
 # a kernel this close behind another on its stream may depend on it: the profiler doesn't say
 _TIGHT_NS = 5_000
 
@@ -94,120 +95,247 @@ class OverlapRow:
     source: str | None
 
 
-@dataclass(frozen=True)
-class Overlaps:
-    """Per kernel of a trace: hidden and hidden-by-compute time, whether it follows tightly; and the stages' times."""
-
-    hidden: Ints
-    by_compute: Ints
-    tight: Bools
-    stages: tuple[StageTime, ...]
-
-
-def overlaps(staged: Staged, sources: Sources) -> Overlaps:
-    """Sweep every device once."""
-    trace = staged.trace
-    kernels = trace.kernels
-    family = family_of_kernels(trace)
-    communication = family == family_names().index(COMMUNICATION)
-    hidden = np.zeros(len(kernels), np.int64)
-    by_compute = np.zeros(len(kernels), np.int64)
-    tight = np.zeros(len(kernels), np.bool_)
-    stage = staged.kernel_stage
-    sums = {int(code): _Sum() for code in np.unique(stage)}
-    for device in np.unique(kernels.device).tolist():
-        rows = np.flatnonzero(kernels.device == device)
-        hidden[rows] = _hidden(kernels.ts[rows], kernels.end[rows], kernels.stream[rows])
-        by_compute[rows] = _covered(trace, rows, rows[kernels.is_kernel[rows] & ~communication[rows]])
-        tight[rows] = _tight(trace, rows)
-        for code, idle in _idle(trace, rows, stage, sources).items():
-            for cause, time in enumerate(idle.tolist()):
-                sums[code].idle[cause] += time
-        for code in np.unique(stage[rows]).tolist():
-            mine = rows[stage[rows] == code]
-            total = sums[code]
-            total.devices += 1
-            total.kernel += int(kernels.dur[mine].sum())
-            total.busy += _length(trace, mine[kernels.is_kernel[mine]])
-            talk = mine[communication[mine]]
-            total.communication += _length(trace, talk)
-            total.exposed += _uncovered(trace, talk, rows[kernels.is_kernel[rows] & ~communication[rows]])
-    times = tuple(
-        StageTime(
-            ORDER[code],
-            t.kernel,
-            t.busy,
-            dict(zip(CAUSES, t.idle, strict=True)),
-            t.communication,
-            t.exposed,
-            t.devices,
-        )
-        for code, t in sorted(sums.items())
-    )
-    return Overlaps(hidden, by_compute, tight, times)
-
-
 class _Sum:
+    """Times of a stage."""
+
     def __init__(self) -> None:
-        self.kernel = self.busy = self.communication = self.exposed = self.devices = 0
+        self.kernel = self.busy = self.communication = self.exposed = 0
         self.idle = [0] * len(CAUSES)
+        self.devices: set[int] = set()
 
 
-def overlap_rows(staged: Staged, sources: Sources, found: Overlaps) -> list[OverlapRow]:
-    """Rows of every stage by falling exclusive time. Copies and fills are rows too."""
-    trace = staged.trace
-    kernels = trace.kernels
-    if not len(kernels):
-        return []
-    stage, family, names = staged.kernel_stage, family_of_kernels(trace), family_names()
-    width = int(kernels.name.max()) + 1
-    _, first, groups, counts = np.unique(
-        stage.astype(np.int64) * width + kernels.name,
-        return_index=True,
-        return_inverse=True,
-        return_counts=True,
-    )
-    size = len(first)
-    time, hidden = _sums(groups, kernels.dur, size), _sums(groups, found.hidden, size)
-    compute, tight = _sums(groups, found.by_compute, size), _sums(groups, found.tight.astype(np.int64), size)
-    place = np.unique(
-        kernels.device.astype(np.int64) << 32 | kernels.stream.astype(np.int64), return_inverse=True
-    )[1]
-    pairs = np.unique(groups * (int(place.max()) + 1) + place)
-    streams = np.bincount(pairs // (int(place.max()) + 1), minlength=size)
-    busy = {t.stage: t.busy_ns for t in found.stages}
-    rows: list[OverlapRow] = []
-    last, number = -1, 0
-    for group in np.lexsort((kernels.name[first], hidden - time, stage[first])).tolist():
-        row = int(first[group])
-        code = int(stage[row])
-        last, number = code, number + 1 if code == last else 1
-        name, word = trace.text(int(kernels.name[row])), names[int(family[row])]
-        exclusive, talk = int(time[group] - hidden[group]), word == COMMUNICATION
-        more_hidden = 2 * int(compute[group] if talk else hidden[group]) > int(time[group])
-        rows.append(
-            OverlapRow(
-                ref=f"{trace.ref}/{ORDER[code].value}/overlap/{number}",
-                stage=ORDER[code],
-                number=number,
-                name=name,
-                short=short_name(name),
-                family=word,
-                time_ns=int(time[group]),
-                launches=int(counts[group]),
-                exclusive_ns=exclusive,
-                hidden_ns=int(hidden[group]),
-                hidden_by_compute_ns=int(compute[group]) if talk else 0,
-                share=exclusive / busy[ORDER[code]] if busy[ORDER[code]] else 0.0,
-                streams=int(streams[group]),
-                dependency="high" if 2 * int(tight[group]) >= int(counts[group]) else "low",
-                verdict=("hidden" if more_hidden else "exposed")
-                if talk
-                else ("overlapped" if more_hidden else "alone"),
-                source=sources.texts[int(sources.site[row])],
-            )
+class _Group:
+    """Launches of one kernel in one stage."""
+
+    def __init__(self, family: int, site: int) -> None:
+        self.family, self.site = family, site
+        self.time = self.launches = self.hidden = self.by_compute = self.tight = 0
+        self.streams: set[tuple[int, int]] = set()
+
+
+class _Pieces(NamedTuple):
+    """What ran on a device in a stretch of time: kernels, cut where the stretch ends.
+
+    Attributes:
+        talks: whether it is communication.
+        group: stage and name as one number.
+    """
+
+    start: Ints
+    end: Ints
+    stream: NDArray[np.int32]
+    is_kernel: Bools
+    talks: Bools
+    group: Ints
+
+    def behind(self, before: _Pieces) -> _Pieces:
+        """Other pieces and then these."""
+        return _Pieces(*(np.concatenate([a, b]) for a, b in zip(before, self, strict=True)))
+
+    def cut(self, time: int) -> tuple[_Pieces, _Pieces]:
+        """What lies before a time, and the rest of what runs then."""
+        runs = self.end > time
+        rest = _Pieces(
+            np.maximum(self.start, time)[runs], self.end[runs], self.stream[runs], self.is_kernel[runs],
+            self.talks[runs], self.group[runs],
+        )  # fmt: skip
+        return self._replace(end=np.minimum(self.end, time)), rest
+
+    def kernels(self, mine: Bools) -> tuple[Ints, Ints]:
+        """Start and end of some, without copies and fills."""
+        some = mine & self.is_kernel
+        return self.start[some], self.end[some]
+
+
+class _Device:
+    """What one window hands to the next one of its device.
+
+    Attributes:
+        running: the rest of what runs at the end of the window.
+        latest: when the last kernel so far ends, None before the first.
+        copied: how long copies have run since then.
+        until: up to when they were counted.
+        ends: end of the last kernel or copy of each stream.
+    """
+
+    def __init__(self) -> None:
+        none = np.empty(0, np.int64)
+        no = np.empty(0, np.bool_)
+        self.running = _Pieces(none, none, none.astype(np.int32), no, no, none)
+        self.latest: int | None = None
+        self.copied = self.until = 0
+        self.ends: dict[int, int] = {}
+
+
+class OverlapTable:
+    """Sweeps every device once, window by window. A kernel that runs on behind its window is cut there in two."""
+
+    def __init__(self, staged: Staged, texts: Texts) -> None:
+        self._trace, self._texts = staged.trace, texts
+        self._causes = Causes(staged.trace, staged.launch)
+        self._talk = family_names().index(COMMUNICATION)
+        self._width = len(staged.trace.symbols)
+        self._groups: dict[int, _Group] = {}
+        self._sums: defaultdict[int, _Sum] = defaultdict(_Sum)
+        self._devices: defaultdict[int, _Device] = defaultdict(_Device)
+
+    def add(self, window: Window) -> None:
+        """Take a window in."""
+        groups = window.stage.astype(np.int64) * self._width + window.name
+        self._count(window, groups)
+        until = int(window.ts[-1])  # nothing of a later window starts before
+        for device in np.unique(window.device).tolist():
+            mine = window.device == device
+            one = window.part(mine) if not mine.all() else window
+            self._of_device(one, groups[mine], device, until)
+
+    def _count(self, window: Window, groups: Ints) -> None:
+        """What needs no other row."""
+        found, first, of, counts = np.unique(
+            groups, return_index=True, return_inverse=True, return_counts=True
         )
-    return rows
+        times = sums(of, window.dur, len(found)).tolist()
+        for key, row, time, count in zip(found.tolist(), first.tolist(), times, counts.tolist(), strict=True):
+            group = self._groups.get(key)
+            if group is None:
+                group = self._groups[key] = _Group(int(window.family[row]), int(window.site[row]))
+            group.time += time
+            group.launches += count
+            self._sums[key // self._width].kernel += time
+        places, place = np.unique(
+            window.device.astype(np.int64) << 32 | window.stream.astype(np.int64) & 0xFFFFFFFF,
+            return_inverse=True,
+        )
+        for pair in np.unique(of * len(places) + place).tolist():
+            at, where = divmod(pair, len(places))
+            key = int(found[at])
+            device = int(places[where]) >> 32
+            self._groups[key].streams.add((device, int(places[where]) & 0xFFFFFFFF))
+            self._sums[key // self._width].devices.add(device)
+
+    def _of_device(self, window: Window, groups: Ints, device: int, until: int) -> None:
+        state = self._devices[device]
+        own = _Pieces(
+            window.ts, window.end, window.stream, window.is_kernel,
+            window.is_kernel & (window.family == self._talk), groups,
+        )  # fmt: skip
+        now, state.running = own.behind(state.running).cut(until)
+        self._measure(now)
+        self._add_up("tight", groups, _tight(window, state).astype(np.int64))
+        self._pauses(window, state, now, until)
+
+    def _measure(self, now: _Pieces) -> None:
+        """Hidden, busy and exposed time."""
+        self._add_up("hidden", now.group, _hidden(now.start, now.end, now.stream))
+        stage = now.group // self._width
+        codes = np.unique(stage).tolist()
+        for code in codes:
+            self._sums[code].busy += _length(*now.kernels(stage == code))
+        if not now.talks.any():
+            return
+        compute = union(*now.kernels(~now.talks))
+        talk = np.flatnonzero(now.talks)
+        self._add_up("by_compute", now.group[talk], _within(now.start[talk], now.end[talk], compute))
+        for code in codes:
+            mine, total = union(*now.kernels(now.talks & (stage == code))), self._sums[code]
+            total.communication += _length(*mine)
+            total.exposed += _length(*mine) - int(_within(*mine, compute).sum())
+
+    def _add_up(self, what: str, groups: Ints, values: Ints) -> None:
+        some = np.flatnonzero(values)
+        if not len(some):
+            return
+        found, of = np.unique(groups[some], return_inverse=True)
+        for key, value in zip(found.tolist(), sums(of, values[some], len(found)).tolist(), strict=True):
+            setattr(self._groups[key], what, getattr(self._groups[key], what) + value)
+
+    def _pauses(self, window: Window, state: _Device, now: _Pieces, until: int) -> None:
+        """Idle time by stage and cause."""
+        copies = union(now.start[~now.is_kernel], now.end[~now.is_kernel])
+        work = window.part(window.is_kernel) if not window.is_kernel.all() else window
+        if len(work):
+            before = work.ts[0] if state.latest is None else state.latest
+            latest = np.maximum.accumulate(np.concatenate(([before], work.end)))
+            places = np.flatnonzero(work.ts > latest[:-1])
+            start, late = latest[:-1][places], work.part(places)
+            data = _within(np.maximum(start, state.until), late.ts, copies)
+            if len(places) and places[0] == 0:
+                data[0] += state.copied
+            self._idle(start, late, data)
+            state.latest, state.copied = int(latest[-1]), 0
+        if state.latest is not None:
+            since = np.array([max(state.latest, state.until)])
+            state.copied += int(_within(since, np.maximum(since, until), copies)[0])
+        state.until = until
+
+    def _idle(self, start: Ints, late: Window, data: Ints) -> None:
+        cause = self._causes.of(start, late)
+        for code in np.unique(late.stage).tolist():
+            mine, idle = late.stage == code, self._sums[code].idle
+            times = sums(cause[mine].astype(np.int64), (late.ts - start - data)[mine], len(CAUSES))
+            times[DATA] += data[mine].sum()
+            for number, time in enumerate(times.tolist()):
+                idle[number] += time
+
+    def finish(self) -> None:
+        """Count what runs on behind the last window."""
+        for state in self._devices.values():
+            if len(state.running.start):
+                self._measure(state.running)
+            state.running = _Device().running
+
+    def stages(self) -> tuple[StageTime, ...]:
+        """Times of the stages."""
+        return tuple(
+            StageTime(
+                ORDER[code],
+                t.kernel,
+                t.busy,
+                dict(zip(CAUSES, t.idle, strict=True)),
+                t.communication,
+                t.exposed,
+                len(t.devices),
+            )
+            for code, t in sorted(self._sums.items())
+        )
+
+    def rows(self) -> list[OverlapRow]:
+        """Rows of every stage by falling exclusive time. Copies and fills are rows too."""
+        busy = {code: total.busy for code, total in self._sums.items()}
+        ranked = sorted(
+            ((*divmod(key, self._width), group) for key, group in self._groups.items()),
+            key=lambda item: (item[0], item[2].hidden - item[2].time, item[1]),
+        )
+        rows: list[OverlapRow] = []
+        last, number = -1, 0
+        for code, name, group in ranked:
+            last, number = code, number + 1 if code == last else 1
+            rows.append(self._row(code, self._trace.text(name), group, number, busy[code]))
+        return rows
+
+    def _row(self, code: int, name: str, group: _Group, number: int, busy: int) -> OverlapRow:
+        exclusive, talk = group.time - group.hidden, group.family == self._talk
+        more_hidden = 2 * (group.by_compute if talk else group.hidden) > group.time
+        return OverlapRow(
+            ref=f"{self._trace.ref}/{ORDER[code].value}/overlap/{number}",
+            stage=ORDER[code],
+            number=number,
+            name=name,
+            short=short_name(name),
+            family=family_names()[group.family],
+            time_ns=group.time,
+            launches=group.launches,
+            exclusive_ns=exclusive,
+            hidden_ns=group.hidden,
+            hidden_by_compute_ns=group.by_compute if talk else 0,
+            share=exclusive / busy if busy else 0.0,
+            streams=len(group.streams),
+            dependency="high" if 2 * group.tight >= group.launches else "low",
+            verdict=("hidden" if more_hidden else "exposed")
+            if talk
+            else ("overlapped" if more_hidden else "alone"),
+            source=self._texts[group.site],
+        )
 
 
 def union(start: Ints, end: Ints) -> tuple[Ints, Ints]:
@@ -246,83 +374,27 @@ def _hidden(start: Ints, end: Ints, stream: NDArray[np.int32]) -> Ints:
     return _measure(begin, finish, end) - _measure(begin, finish, start)
 
 
-def _covered(trace: Trace, rows: Ints, by: Ints) -> Ints:
-    """Time of each row in which kernels of `by` run."""
-    begin, finish = union(trace.kernels.ts[by], trace.kernels.end[by])
-    return _measure(begin, finish, trace.kernels.end[rows]) - _measure(begin, finish, trace.kernels.ts[rows])
+def _within(start: Ints, end: Ints, intervals: tuple[Ints, Ints]) -> Ints:
+    """How much of disjoint intervals lies between each start and end."""
+    return _measure(*intervals, end) - _measure(*intervals, start)
 
 
-def _length(trace: Trace, rows: Ints) -> int:
-    start, end = union(trace.kernels.ts[rows], trace.kernels.end[rows])
+def _length(start: Ints, end: Ints) -> int:
+    """Time in which something runs."""
+    start, end = union(start, end)
     return int((end - start).sum())
 
 
-def _uncovered(trace: Trace, rows: Ints, by: Ints) -> int:
-    """Time in which kernels of `rows` run and none of `by`."""
-    start, end = union(trace.kernels.ts[rows], trace.kernels.end[rows])
-    begin, finish = union(trace.kernels.ts[by], trace.kernels.end[by])
-    return int((end - start).sum() - (_measure(begin, finish, end) - _measure(begin, finish, start)).sum())
-
-
-def _tight(trace: Trace, rows: Ints) -> Bools:
+def _tight(window: Window, state: _Device) -> Bools:
     """Whether each row starts within 5 us after the row before it on its stream ends."""
-    kernels = trace.kernels
-    order = np.lexsort((kernels.ts[rows], kernels.stream[rows]))
-    ordered = rows[order]
-    near = np.zeros(len(rows), np.bool_)
-    same = kernels.stream[ordered][1:] == kernels.stream[ordered][:-1]
-    near[order[1:]] = same & (kernels.ts[ordered][1:] - kernels.end[ordered][:-1] <= _TIGHT_NS)
+    order = np.lexsort((window.ts, window.stream))
+    stream, ts, end = window.stream[order], window.ts[order], window.end[order]
+    near = np.zeros(len(order), np.bool_)
+    near[order[1:]] = (stream[1:] == stream[:-1]) & (ts[1:] - end[:-1] <= _TIGHT_NS)
+    edges = np.flatnonzero(np.concatenate(([True], stream[1:] != stream[:-1], [True])))
+    for first, behind in pairwise(edges.tolist()):
+        before = state.ends.get(int(stream[first]))
+        if before is not None:
+            near[order[first]] = int(ts[first]) - before <= _TIGHT_NS
+        state.ends[int(stream[first])] = int(end[behind - 1])
     return near
-
-
-def _idle(trace: Trace, rows: Ints, stage: NDArray[np.int8], sources: Sources) -> dict[int, Ints]:
-    """Stage -> idle time by cause, of one device."""
-    kernels = trace.kernels
-    work = rows[kernels.is_kernel[rows]]
-    if not len(work):
-        return {}
-    latest = np.maximum.accumulate(kernels.end[work])
-    pauses = np.flatnonzero(kernels.ts[work][1:] > latest[:-1])
-    start, late = latest[:-1][pauses], work[1:][pauses]
-    end = kernels.ts[late]
-    other = rows[~kernels.is_kernel[rows]]
-    begin, finish = union(kernels.ts[other], kernels.end[other])
-    data = _measure(begin, finish, end) - _measure(begin, finish, start)
-    cause = _causes(trace, start, late, sources)
-    found: dict[int, Ints] = {}
-    for code in np.unique(stage[late]).tolist():
-        mine = stage[late] == code
-        times = _sums(cause[mine].astype(np.int64), (end - start - data)[mine], len(CAUSES))
-        times[DATA] += int(data[mine].sum())
-        found[code] = times
-    return found
-
-
-def _causes(trace: Trace, start: Ints, late: Ints, sources: Sources) -> NDArray[np.int8]:
-    """Why each pause ended no sooner, apart from copies."""
-    launch = sources.launch[late]
-    known = launch >= 0
-    cause = np.full(len(late), UNKNOWN, np.int8)
-    if not known.any():
-        return cause
-    launches = trace.launches
-    at = np.where(known, launches.ts[launch], 0)
-    everyone = np.flatnonzero(sources.launch >= 0)
-    latency = trace.kernels.ts[everyone] - launches.ts[sources.launch[everyone]]
-    soonest = int(np.quantile(latency[latency > 0], 0.02)) if (latency > 0).any() else 0
-    made_late = (at >= start) | (trace.kernels.ts[late] - at <= 2 * soonest)
-    cause[known] = np.where(made_late[known], LAUNCH, DEPENDENCY)
-    names = {n for n in np.unique(launches.name).tolist() if _waits(trace.text(n))}
-    waits = np.flatnonzero(np.isin(launches.name, list(names)))
-    for track in np.unique(launches.track[waits]).tolist():
-        ends = np.sort(launches.end[waits[launches.track[waits] == track]])
-        mine = np.flatnonzero(known & made_late & (launches.track[launch] == track))
-        place = np.searchsorted(ends, at[mine], side="right") - 1
-        came_back = (place >= 0) & (ends[np.maximum(place, 0)] > start[mine])
-        cause[mine[came_back]] = SYNC
-    return cause
-
-
-def _waits(name: str) -> bool:
-    """Whether a runtime call waits for the device."""
-    return any(word in name for word in _WAITS) and "Async" not in name

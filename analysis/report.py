@@ -6,18 +6,24 @@ found.kernels[0].ref        # trace:<hash>/decode/kernel/1
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analysis.capture import with_capture
-from analysis.fuse import FuseRow, engine_of, fuse_rows
-from analysis.kernel_table import KernelRow, kernel_rows
-from analysis.overlap import OverlapRow, Overlaps, StageTime, overlap_rows, overlaps
+from analysis.fuse import FuseRow, FuseTable, engine_of
+from analysis.kernel_table import KernelRow, KernelTable
+from analysis.overlap import OverlapRow, OverlapTable, StageTime
 from analysis.sources import Sources, sources_of_kernels
 from analysis.steps import ORDER, Stage, Staged, stage
 from analysis.trace import Trace
+from analysis.window import Window, kernel_windows, operator_windows
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 _WORTH_THREADS = 100_000  # kernels
 
@@ -86,7 +92,7 @@ class TraceReport:
     timeline: tuple[Span, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Span:
     """A step on the time line of a device (of the CPU on a trace without kernels)."""
 
@@ -97,27 +103,27 @@ class Span:
 
 
 def analyse(trace: Trace, captures: Sequence[Trace] = ()) -> TraceReport:
-    """Read everything out of a trace.
+    """Read everything out of a trace, window by window.
 
     Args:
         trace: the trace.
         captures: traces in which the kernels of its graph replays were launched one by one.
     """
     staged = stage(trace)
-    sources = sources_of_kernels(trace)
+    sources = sources_of_kernels(trace, staged.launch)
     notes: list[str] = []
     if captures:
-        sources, use = with_capture(trace, sources, captures)
+        use = with_capture(trace, sources, captures)
         notes.append(f"capture trace: {use.explained} of {use.kernels} replayed kernels have a source")
         notes += use.notes[:5]
-    elif sources.replayed.any():
-        share = int(trace.kernels.dur[sources.replayed].sum()) / max(int(trace.kernels.dur.sum()), 1)
+    tables = Tables(staged, sources)
+    if tables.replayed and not captures:
+        share = tables.replayed / max(tables.total, 1)
         notes.append(
             f"{share:.0%} of kernel time is graph replay without source; --capture FILE names a capture trace"
         )
-    kernels, found, over, fuse = _tables(staged, sources)
-    spans = _spans(staged)
-    stages = _stages(staged, kernels, found.stages, spans)
+    kernels, spans = tables.kernels.rows(), tables.spans.found()
+    stages = _stages(staged, kernels, tables.overlap.stages(), spans)
     total = sum(row.kernel_ns for row in stages)
     unknown = sum(row.kernel_ns for row in stages if row.stage is Stage.UNKNOWN)
     if staged.whole:
@@ -126,6 +132,9 @@ def analyse(trace: Trace, captures: Sequence[Trace] = ()) -> TraceReport:
         notes.append(
             "no kernel in this trace: times are self times of operators, without overlap and fusions"
         )
+        timeline = [Span(step.stage, step.name, step.start_ns, step.end_ns) for step in staged.steps]
+    else:
+        timeline = sorted(spans.values(), key=lambda span: span.start_ns)
     return TraceReport(
         ref=trace.ref,
         file=trace.path.name,
@@ -144,52 +153,83 @@ def analyse(trace: Trace, captures: Sequence[Trace] = ()) -> TraceReport:
         notes=tuple(notes),
         stages=stages,
         kernels=tuple(kernels),
-        overlaps=tuple(over),
-        fusions=tuple(fuse),
-        timeline=tuple(
-            spans.get(step.number) or Span(step.stage, step.name, step.start_ns, step.end_ns)
-            for step in staged.steps
-        )
-        if not len(trace.kernels)
-        else tuple(sorted(spans.values(), key=lambda span: span.start_ns)),
+        overlaps=tuple(tables.overlap.rows()),
+        fusions=tuple(tables.fuse.rows()),
+        timeline=tuple(timeline),
     )
 
 
-def _tables(
-    staged: Staged, sources: Sources
-) -> tuple[list[KernelRow], Overlaps, list[OverlapRow], list[FuseRow]]:
-    """The three tables; side by side where they are long, as numpy lets go of the interpreter while it sorts."""
+class Tables:
+    """The three tables and the steps' spans, all made in one go over the trace.
 
-    def overlap() -> tuple[Overlaps, list[OverlapRow]]:
-        found = overlaps(staged, sources)
-        return found, overlap_rows(staged, sources, found)
+    Attributes:
+        total: summed durations of what ran on devices; `replayed` of graph replays.
+    """
 
-    if len(staged.trace.kernels) < _WORTH_THREADS:
-        return kernel_rows(staged, sources), *overlap(), fuse_rows(staged, sources)
+    def __init__(self, staged: Staged, sources: Sources) -> None:
+        trace = staged.trace
+        self.total = self.replayed = 0
+        self.overlap, self.fuse = OverlapTable(staged, sources.texts), FuseTable(staged, sources.texts)
+        self.spans = _Spans(staged)
+        if not len(trace.kernels):
+            texts, windows = operator_windows(staged)
+            self.kernels = KernelTable(trace, texts)
+            for window in windows:
+                self.kernels.add(window)
+            return
+        self.kernels = KernelTable(trace, sources.texts)
+        each = (self.kernels.add, self.overlap.add, self.fuse.add, self.spans.add)
+        with _pool(len(trace.kernels)) as pool:
+            for window in kernel_windows(staged, sources):
+                _show(window, each, pool)
+                self.total += int(window.dur.sum())
+                self.replayed += int(window.dur[window.replayed].sum())
+        self.overlap.finish()
+        self.fuse.finish()
+
+
+def _pool(kernels: int) -> contextlib.AbstractContextManager[Executor | None]:
+    """Threads for a long trace: numpy lets go of the interpreter while it sorts."""
+    if kernels < _WORTH_THREADS:
+        return contextlib.nullcontext()
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(overlap)
-        kernels, fuse = pool.submit(kernel_rows, staged, sources), pool.submit(fuse_rows, staged, sources)
-        return kernels.result(), *first.result(), fuse.result()
+    return ThreadPoolExecutor(2)
 
 
-def _spans(staged: Staged) -> dict[int, Span]:
+def _show(window: Window, each: Sequence[Callable[[Window], None]], pool: Executor | None) -> None:
+    """Show a window to all tables, side by side where there are threads."""
+    if pool is None:
+        for add in each:
+            add(window)
+        return
+    for done in [pool.submit(add, window) for add in each]:
+        done.result()
+
+
+class _Spans:
     """Time of each step on the devices, first kernel's start to last kernel's end."""
-    kernels = staged.trace.kernels
-    rows = np.flatnonzero(staged.kernel_step >= 0)
-    if not len(rows):
-        return {}
-    number = staged.kernel_step[rows]
-    first = np.full(len(staged.steps), np.iinfo(np.int64).max)
-    last = np.full(len(staged.steps), -1)
-    np.minimum.at(first, number, kernels.ts[rows])
-    np.maximum.at(last, number, kernels.end[rows])
-    return {
-        step.number: Span(step.stage, step.name, int(first[step.number]), int(last[step.number]))
-        for step in staged.steps
-        if last[step.number] >= 0
-    }
+
+    def __init__(self, staged: Staged) -> None:
+        self._steps = staged.steps
+        self._first = np.full(len(staged.steps), np.iinfo(np.int64).max)
+        self._last = np.full(len(staged.steps), -1)
+
+    def add(self, window: Window) -> None:
+        """Take a window in."""
+        rows = np.flatnonzero(window.step >= 0)
+        np.minimum.at(self._first, window.step[rows], window.ts[rows])
+        np.maximum.at(self._last, window.step[rows], window.end[rows])
+
+    def found(self) -> dict[int, Span]:
+        """The span of each step that ran something."""
+        return {
+            step.number: Span(
+                step.stage, step.name, int(self._first[step.number]), int(self._last[step.number])
+            )
+            for step in self._steps
+            if self._last[step.number] >= 0
+        }
 
 
 def _stages(

@@ -7,12 +7,15 @@ kernels take their places from a capture trace (`analysis.capture`), or stay wit
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.links import FrameIndex, is_replay, launch_of_kernels, op_of_kernels, read_site
+from analysis.finding import symbols_at
+from analysis.links import FrameIndex, Operators, Replays, launch_of_kernels, read_site
+from analysis.mapped import scratch, windows
 from analysis.trace import Bools, Ints, Numbers, Trace
 
 if TYPE_CHECKING:  # its import takes as long as a small trace
@@ -63,69 +66,89 @@ class Sources:
     replayed: Bools
 
 
-def sources_of_kernels(trace: Trace) -> Sources:
-    """Join kernels with operators and frames."""
-    launch = launch_of_kernels(trace)
-    replayed = is_replay(trace, launch)
-    op_row = np.where(replayed, -1, op_of_kernels(trace, launch))
+def sources_of_kernels(trace: Trace, launch: Ints | None = None) -> Sources:
+    """Join kernels with operators and frames.
+
+    Args:
+        trace: the trace.
+        launch: `launch_of_kernels` of it, where that is known.
+    """
+    size = len(trace.kernels)
+    if launch is None:
+        launch = launch_of_kernels(trace)
+    site, op = scratch(trace.disk, size, "<i4"), scratch(trace.disk, size, "<i4")
+    how, replayed = scratch(trace.disk, size, "<i1"), scratch(trace.disk, size, "|b1")
+    operators, replays, frames = Operators(trace), Replays(trace), FrameIndex(trace)
+    words, calls, others = Seen(), Seen(), Seen()
+    for at in windows(size):
+        rows = launch[at]
+        replayed[at] = replays(rows)
+        op_row = np.where(replayed[at], -1, operators.of_kernels(at, rows))
+        op[at] = words.see(symbols_at(trace.ops.name, op_row))
+        if len(trace.frames):
+            site[at], how[at] = _sites(trace, frames, rows, replayed[at], op_row, calls, others)
+        else:
+            site[at] = -1
     texts = Texts()
-    op = _words(texts, trace, trace.ops.name, op_row)
-    site, how = _sites(trace, launch, replayed, op_row, texts)
+    words_of = numbered(texts, trace, str, words)
+    places_of = numbered(texts, trace, place_of, calls, others)
+    for at in windows(size):
+        op[at], site[at] = words_of[op[at]], places_of[site[at]]
     return Sources(texts, site, op, how, launch, replayed)
 
 
 def sites_of_ops(trace: Trace) -> tuple[Texts, Numbers]:
     """The Python function that called each operator of the CPU."""
-    texts = Texts()
-    ops = trace.ops
-    return texts, _frames(trace, texts, ops.track, ops.ts)
+    ops, frames, seen, texts = trace.ops, FrameIndex(trace), Seen(), Texts()
+    site: Numbers = scratch(trace.disk, len(ops), "<i4")
+    for at in windows(len(ops)):
+        site[at] = seen.see(frames.sites(frames.innermost(ops.track[at], ops.ts[at])))
+    numbers = numbered(texts, trace, place_of, seen)
+    for at in windows(len(ops)):
+        site[at] = numbers[site[at]]
+    return texts, site
 
 
-def _words(texts: Texts, trace: Trace, symbols: Numbers, rows: Ints) -> Numbers:
-    """Numbers of the texts of symbols at rows; -1 stays."""
-    if not len(symbols):
-        return np.full(len(rows), -1, np.int32)
-    picked = np.where(rows >= 0, symbols[rows], -1)
-    unique, inverse = np.unique(picked, return_inverse=True)
-    return np.array([texts.number(trace.text(int(n))) for n in unique], np.int32)[inverse]
+class Seen(set[int]):
+    """Symbols that occur. Texts get their numbers when all of them are known: whose time is equal is ranked by number."""
+
+    def see(self, symbols: Numbers) -> Numbers:
+        """Note symbols, and hand them on."""
+        self.update(np.unique(symbols).tolist())
+        return symbols
+
+
+def numbered(texts: Texts, trace: Trace, word: Callable[[str], str], *groups: Seen) -> Numbers:
+    """The number of each symbol's text, ascending by symbol group by group; -1 for those not seen, and for -1."""
+    numbers = np.full(len(trace.symbols) + 1, -1, np.int32)
+    for seen in groups:
+        for symbol in sorted(seen - {-1}):
+            numbers[symbol] = texts.number(word(trace.text(symbol)))
+    return numbers
+
+
+def place_of(frame: str) -> str:
+    """The place in source of a frame's name, empty for none."""
+    found = read_site(frame)
+    return str(found) if found else ""
 
 
 def _sites(
-    trace: Trace, launch: Ints, replayed: Bools, op_row: Ints, texts: Texts
+    trace: Trace, frames: FrameIndex, launch: Ints, replayed: Bools, op_row: Ints, calls: Seen, others: Seen
 ) -> tuple[Numbers, NDArray[np.int8]]:
     """Frames at the launch, which may lie deeper than the operator's call, else at the operator."""
     site = np.full(len(launch), -1, np.int32)
     how = np.zeros(len(launch), np.int8)
-    if not len(trace.frames):
-        return site, how
     rows = np.flatnonzero((launch >= 0) & ~replayed)
     if len(rows):
-        calls, inverse = np.unique(launch[rows], return_inverse=True)
-        found = _frames(trace, texts, trace.launches.track[calls], trace.launches.ts[calls])[inverse]
-        site[rows] = found
+        made, inverse = np.unique(launch[rows], return_inverse=True)
+        there = frames.innermost(trace.launches.track[made], trace.launches.ts[made])
+        site[rows] = calls.see(frames.sites(there))[inverse]
         by_op = op_row[rows] >= 0
-        how[rows] = np.where(found < 0, NOTHING, np.where(by_op, BY_EXTERNAL_ID, BY_LAUNCH))
+        how[rows] = np.where(site[rows] < 0, NOTHING, np.where(by_op, BY_EXTERNAL_ID, BY_LAUNCH))
     rows = np.flatnonzero((site < 0) & (op_row >= 0))
     if len(rows):
-        found = _frames(trace, texts, trace.ops.track[op_row[rows]], trace.ops.ts[op_row[rows]])
-        site[rows] = found
-        how[rows] = np.where(found < 0, NOTHING, BY_EXTERNAL_ID)
+        mine = op_row[rows]
+        site[rows] = others.see(frames.sites(frames.innermost(trace.ops.track[mine], trace.ops.ts[mine])))
+        how[rows] = np.where(site[rows] < 0, NOTHING, BY_EXTERNAL_ID)
     return site, how
-
-
-def _frames(trace: Trace, texts: Texts, track: Numbers, ts: Ints) -> Numbers:
-    """Numbers of the places in source that ran on each track at each time."""
-    if not len(trace.frames):
-        return np.full(len(ts), -1, np.int32)
-    index = frame_index(trace)
-    names = index.sites(index.innermost(track, ts))
-    unique, inverse = np.unique(names, return_inverse=True)
-    places = [read_site(trace.text(int(n))) for n in unique]
-    return np.array([texts.number(str(p)) if p else -1 for p in places], np.int32)[inverse]
-
-
-def frame_index(trace: Trace) -> FrameIndex:
-    """The trace's frames in order, made once."""
-    if not hasattr(trace, "_frame_index"):
-        trace._frame_index = FrameIndex(trace)  # type: ignore[attr-defined]
-    return trace._frame_index  # type: ignore[attr-defined, no-any-return]

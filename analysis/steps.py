@@ -8,15 +8,22 @@ belongs to a step when it lies inside of that step's range on its device and of 
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analysis.links import launch_of_kernels
-from analysis.trace import Ints, Numbers, Trace
+from analysis.mapped import scratch, windows
+from analysis.trace import Annotations, Ints, Kernels, Numbers, Trace
+
+if TYPE_CHECKING:  # its import takes as long as a small trace
+    from numpy.typing import NDArray
 
 
 class Stage(StrEnum):
@@ -34,7 +41,7 @@ class Stage(StrEnum):
 ORDER = tuple(Stage)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class StepName:
     """What the name of a range says about a step; None where it says nothing.
 
@@ -54,7 +61,7 @@ class StepName:
     generation_tokens: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Step:
     """One step of one process.
 
@@ -214,31 +221,36 @@ class Staged:
 
     Attributes:
         steps: by start; a range around a step of the same stage and thread replaces it (ROCm writes both).
+        launch: row of the launch of each kernel, -1 without.
         kernel_step: number of the step of each kernel, -1 unknown.
-        op_step: number of the step of each operator of the CPU, -1 unknown.
         whole: the stage of everything without a step, when the file's name says so and no step is named; else None.
+        engines: whose steps these are, by all their names.
     """
 
     trace: Trace
     steps: tuple[Step, ...]
+    launch: Ints
     kernel_step: Numbers
-    op_step: Numbers
     whole: Stage | None
+    engines: frozenset[str]
 
-    @property
-    def kernel_stage(self) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
-        """Stage of each kernel as its place in `ORDER`."""
-        return self._stages(self.kernel_step)
+    @cached_property
+    def op_step(self) -> Numbers:
+        """Number of the step of each operator of the CPU, -1 unknown."""
+        ops, times = self.trace.ops, StepTimes(self.steps)
+        found: Numbers = scratch(self.trace.disk, len(ops), "<i4")
+        for at in windows(len(ops)):
+            found[at] = times.innermost(ops.track[at], ops.ts[at])
+        return found
 
-    @property
-    def op_stage(self) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
-        """Stage of each operator as its place in `ORDER`."""
-        return self._stages(self.op_step)
+    def stages(self, step: Numbers) -> NDArray[np.int8]:
+        """Stage of each number of a step as its place in `ORDER`."""
+        return self._stages[step]
 
-    def _stages(self, step: Numbers) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
-        other = ORDER.index(self.whole or Stage.UNKNOWN)
-        table = np.array([*(ORDER.index(s.stage) for s in self.steps), other], np.int8)
-        return table[step]
+    @cached_property
+    def _stages(self) -> NDArray[np.int8]:
+        other = ORDER.index(self.whole or Stage.UNKNOWN)  # the last, for -1
+        return np.array([*(ORDER.index(s.stage) for s in self.steps), other], np.int8)
 
     def of(self, stage: Stage) -> tuple[Step, ...]:
         """The steps of one stage."""
@@ -246,23 +258,38 @@ class Staged:
 
 
 def stage(trace: Trace) -> Staged:
-    """Find the steps of a trace and give kernels and operators to them."""
-    steps = find_steps(trace)
-    kernel_step = _kernel_steps(trace, steps)
-    ops = trace.ops
-    op_step = _by_time(steps, ops.track, ops.ts)
-    return Staged(trace, steps, kernel_step, op_step, None if steps else stage_of_file(trace.path))
+    """Find the steps of a trace and give kernels to them."""
+    rows = _step_rows(trace)
+    steps = _steps(trace, rows)
+    launch = launch_of_kernels(trace)
+    kernel_step = _kernel_steps(trace, steps, rows, launch)
+    names = (read_step(trace.text(int(name))) for name in np.unique(rows.name))
+    engines = frozenset(name.engine for name in names if name)
+    return Staged(trace, steps, launch, kernel_step, None if steps else stage_of_file(trace.path), engines)
 
 
-def find_steps(trace: Trace) -> tuple[Step, ...]:
+def _step_rows(trace: Trace) -> Annotations:
+    """The ranges that are named like steps, on the CPU and on devices."""
+    table = trace.annotations
+    known: dict[int, bool] = {}
+    rows: list[Ints] = [np.empty(0, np.int64)]
+    for at in windows(len(table)):
+        names = table.name[at]
+        for name in np.unique(names).tolist():
+            known.setdefault(name, read_step(trace.text(name)) is not None)
+        rows.append(
+            np.flatnonzero(np.isin(names, [name for name, is_step in known.items() if is_step])) + at.start
+        )
+    return table.part(np.concatenate(rows))
+
+
+def _steps(trace: Trace, rows: Annotations) -> tuple[Step, ...]:
     """The steps by start: ranges on the CPU, or those on the devices where the CPU's weren't recorded."""
-    rows = trace.annotations
     known = {int(n): found for n in np.unique(rows.name) if (found := read_step(trace.text(int(n))))}
-    mine = np.isin(rows.name, list(known))
-    picked = np.flatnonzero(mine & ~rows.on_gpu)
+    picked = np.flatnonzero(~rows.on_gpu)
     on_gpu = not len(picked)
     if on_gpu:
-        picked = np.flatnonzero(mine & rows.on_gpu)
+        picked = np.flatnonzero(rows.on_gpu)
     picked = picked[np.lexsort((-rows.dur[picked], rows.ts[picked]))]
     steps: list[Step] = []
     open_at: dict[int, Step] = {}  # the last step of a thread
@@ -279,54 +306,81 @@ def find_steps(trace: Trace) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _by_time(steps: tuple[Step, ...], track: Numbers, ts: Ints) -> Numbers:
-    """The innermost step of the same thread at each time; -1 outside of all. `ts` ascends."""
-    found = np.full(len(ts), -1, np.int32)
-    for number in {step.track for step in steps if not step.on_gpu}:
-        rows = np.flatnonzero(track == number)
-        times = ts[rows]
-        inner = np.full(len(rows), -1, np.int32)
-        for step in steps:  # by start, the longer first: an inner step comes later
-            if step.track == number:
-                first, last = np.searchsorted(times, (step.start_ns, step.end_ns))
-                inner[first:last] = step.number
-        found[rows] = inner
-    return found
+class StepTimes:
+    """Tells the step that a thread was in at a time."""
+
+    def __init__(self, steps: tuple[Step, ...]) -> None:
+        by_track: defaultdict[int, list[Step]] = defaultdict(list)
+        for step in steps:
+            if not step.on_gpu:
+                by_track[step.track].append(step)
+        self._tracks: dict[int, tuple[Ints, Numbers]] = {}
+        for track, mine in by_track.items():
+            edges = np.unique([time for step in mine for time in (step.start_ns, step.end_ns)])
+            numbers = np.full(len(edges), -1, np.int32)  # of the step from each edge to the next
+            for step in mine:  # by start, the longer first: an inner step comes later
+                first, last = np.searchsorted(edges, (step.start_ns, step.end_ns))
+                numbers[first:last] = step.number
+            self._tracks[track] = edges, numbers
+
+    def innermost(self, track: Numbers, ts: Ints) -> Numbers:
+        """Number of the innermost step of each thread at each time; -1 outside of all."""
+        found = np.full(len(ts), -1, np.int32)
+        for number, (edges, steps) in self._tracks.items():
+            rows = np.flatnonzero(track == number)
+            place = np.searchsorted(edges, ts[rows], side="right") - 1
+            found[rows] = np.where(place >= 0, steps[place], -1)
+        return found
 
 
-def _kernel_steps(trace: Trace, steps: tuple[Step, ...]) -> Numbers:
+def _kernel_steps(trace: Trace, steps: tuple[Step, ...], rows: Annotations, launch: Ints) -> Numbers:
     kernels, launches = trace.kernels, trace.launches
-    launch = launch_of_kernels(trace)
-    found = np.full(len(kernels), -1, np.int32)
-    if len(launches):
-        by_launch = _by_time(steps, launches.track, launches.ts)
-        found = np.where(launch >= 0, by_launch[launch], -1).astype(np.int32)
-    alone = np.flatnonzero(launch < 0)
-    if len(alone):
-        found[alone] = _by_window(trace, steps, alone)
+    times, ranges = StepTimes(steps), _Ranges(trace, steps, rows)
+    found: Numbers = scratch(trace.disk, len(kernels), "<i4")
+    for at in windows(len(kernels)):
+        step = np.full(at.stop - at.start, -1, np.int32)
+        known = np.flatnonzero(launch[at] >= 0)
+        calls = launch[at][known]
+        step[known] = times.innermost(launches.track[calls], launches.ts[calls])
+        alone = np.flatnonzero(launch[at] < 0)
+        if len(alone):
+            step[alone] = ranges.around(kernels.part(alone + at.start))
+        found[at] = step
     return found
 
 
-def _by_window(trace: Trace, steps: tuple[Step, ...], kernels: Ints) -> Numbers:
-    """Steps of kernels that have no launch: inside of one step's range on their device, and of one only."""
-    rows, table = trace.annotations, trace.kernels
-    count = np.zeros(len(kernels), np.int32)
-    found = np.full(len(kernels), -1, np.int32)
-    starts, ends, devices = table.ts[kernels], table.end[kernels], table.device[kernels]
-    for step in steps:
-        if step.on_gpu:
-            windows = np.flatnonzero(rows.on_gpu & (rows.ts == step.start_ns) & (rows.track == step.track))
-        elif step.external >= 0:
-            windows = np.flatnonzero(rows.on_gpu & (rows.external == step.external))
-        else:
-            continue
-        for window in windows.tolist():
-            if trace.text(int(rows.name[window])) != step.name:
-                continue
-            first, last = np.searchsorted(starts, (rows.ts[window], rows.end[window]))
+class _Ranges:
+    """Ranges of steps on the devices, for kernels that have no launch."""
+
+    def __init__(self, trace: Trace, steps: tuple[Step, ...], rows: Annotations) -> None:
+        self._rows = rows
+        self._ranges: list[tuple[int, int]] = []  # step, row of its range
+        by_id: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        by_start: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        for row in np.flatnonzero(rows.on_gpu).tolist():
+            by_id[int(rows.external[row]), int(rows.name[row])].append(row)
+            by_start[int(rows.ts[row]), int(rows.track[row])].append(row)
+        names = {trace.text(int(n)): int(n) for n in np.unique(rows.name)}
+        for step in steps:
+            if step.on_gpu:
+                mine = [r for r in by_start[step.start_ns, step.track] if rows.name[r] == names[step.name]]
+            else:
+                mine = by_id[step.external, names[step.name]] if step.external >= 0 else []
+            self._ranges += [(step.number, row) for row in mine]
+        there = np.array([row for _, row in self._ranges], np.int64)
+        self._starts, self._ends = rows.ts[there], rows.end[there]
+
+    def around(self, kernels: Kernels) -> Numbers:
+        """The step of each kernel that lies inside of one step's range on its device, and of one only; else -1."""
+        count = np.zeros(len(kernels), np.int32)
+        found = np.full(len(kernels), -1, np.int32)
+        starts, ends, rows = kernels.ts, kernels.end, self._rows
+        near = np.flatnonzero((self._starts <= starts[-1]) & (self._ends >= starts[0]))
+        for number, row in (self._ranges[place] for place in near.tolist()):
+            first, last = np.searchsorted(starts, (rows.ts[row], rows.end[row]))
             span = slice(int(first), int(last))
-            inside = (ends[span] <= rows.end[window]) & (devices[span] == rows.device[window])
-            count[span] += inside & (found[span] != step.number)
-            found[span] = np.where(inside, step.number, found[span])
-    found[count != 1] = -1
-    return found
+            inside = (ends[span] <= rows.end[row]) & (kernels.device[span] == rows.device[row])
+            count[span] += inside & (found[span] != number)
+            found[span] = np.where(inside, number, found[span])
+        found[count != 1] = -1
+        return found

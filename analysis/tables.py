@@ -9,7 +9,7 @@ from __future__ import annotations
 import msgspec
 
 # raise it when a table, a column or the reading of an event changes: older sidecars are then written anew
-SCHEMA = 3
+SCHEMA = 4
 
 TABLES: dict[str, dict[str, str]] = {
     "kernels": {

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis.errors import RulesError
-from analysis.trace import Numbers, Trace
+from analysis.trace import Kernels, Numbers, Trace
 
 RULES = Path(__file__).with_name("rules")
 OTHER = "other"
@@ -59,22 +59,24 @@ def family_names() -> tuple[str, ...]:
     return (*(rule.name for rule in families()), OTHER)
 
 
-def family_of_kernels(trace: Trace) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
-    """Family of each row of `trace.kernels` as its place in `family_names()`; copies and fills are `memory`."""
-    kernels = trace.kernels
-    codes = _codes(trace, kernels.name)
-    return np.where(kernels.is_kernel, codes, family_names().index(MEMORY)).astype(np.int8)
+class FamilyCodes:
+    """Families of a trace's names as places in `family_names()`; each name is looked at once."""
 
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._codes = np.full(len(trace.symbols), -1, np.int8)
+        self._order = family_names()
 
-def family_of_ops(trace: Trace) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
-    """The same for rows of `trace.ops`."""
-    return _codes(trace, trace.ops.name)
+    def of(self, names: Numbers) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+        """Families of names."""
+        for name in np.unique(names[self._codes[names] < 0]).tolist():
+            self._codes[name] = self._order.index(family(self._trace.text(name)))
+        return self._codes[names]
 
-
-def _codes(trace: Trace, names: Numbers) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
-    unique, inverse = np.unique(names, return_inverse=True)
-    order = family_names()
-    return np.array([order.index(family(trace.text(int(n)))) for n in unique], np.int8)[inverse]
+    def of_kernels(self, kernels: Kernels) -> np.ndarray[tuple[int], np.dtype[np.int8]]:
+        """Families of what ran on a device; copies and fills are `memory`."""
+        memory = np.int8(self._order.index(MEMORY))
+        return np.where(kernels.is_kernel, self.of(kernels.name), memory)
 
 
 # the functor or the trait that tells apart kernels of one template, in order of what they tell

@@ -1,8 +1,8 @@
 """A trace as columns: what ran on the GPUs, what launched it, and what the program was doing then.
 
 Rows of a table stand at the same place of all of its arrays. Times are int64 nanoseconds from the trace's first event.
-Names and shapes are numbers; `Trace.text` gives the words. Columns are mapped from the sidecar's files, so a table
-that isn't asked for costs nothing.
+Names and shapes are numbers; `Trace.text` gives the words. Columns are mapped from the sidecar's files: a table that
+isn't asked for costs nothing, and whoever looks at a long one does so window by window (`analysis.mapped`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
+from analysis.mapped import mapped
 from analysis.sidecar import open_columns
 from analysis.tables import KERNEL, TABLES, Problem
 
@@ -50,11 +51,11 @@ class _Table:
     @classmethod
     def read(cls, folder: Path, rows: int) -> Self:
         """Map the columns of a sidecar."""
-        return cls(**{c: _column(folder / f"{cls.table}.{c}", d, rows) for c, d in TABLES[cls.table].items()})
+        return cls(**{c: mapped(folder / f"{cls.table}.{c}", d, rows) for c, d in TABLES[cls.table].items()})
 
-
-def _column(path: Path, dtype: str, rows: int) -> Any:
-    return np.memmap(path, dtype, "r", shape=(rows,)).view(np.ndarray) if rows else np.empty(0, dtype)
+    def part(self, at: slice | Ints) -> Self:
+        """Some of the rows."""
+        return type(self)(**{column: getattr(self, column)[at] for column in TABLES[self.table]})
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,7 @@ class Annotations(_Table):
 
 @dataclass(frozen=True)
 class Frames(_Table):
-    """Calls of Python functions (`with_stack`), in the order of the file."""
+    """Calls of Python functions (`with_stack`), sorted by start, a caller in front of what it calls at once."""
 
     table = "frames"
     track: Numbers
@@ -163,6 +164,7 @@ class Trace:
         events: events read.
         size: bytes of JSON read.
         origin_ns: the first event's time in ns on the file's own clock (`ts` * 1000).
+        span_ns: from the first event to the end of the last one that is kept, in ns.
     """
 
     def __init__(self, path: Path, cache: Path | None = None, processes: int | None = None) -> None:
@@ -176,6 +178,7 @@ class Trace:
         self.events = loaded.events
         self.size = loaded.size
         self.origin_ns = loaded.origin_ns
+        self.span_ns = loaded.span_ns
         self._rows = loaded.rows
 
     @classmethod
@@ -196,6 +199,11 @@ class Trace:
     def ref(self) -> str:
         """The stable reference `trace:<first 12 digits of the sha256>`."""
         return f"trace:{self.sha256[:12]}"
+
+    @property
+    def disk(self) -> Path:
+        """A folder for arrays as long as the trace (`analysis.mapped.scratch`)."""
+        return self.folder.parent
 
     def text(self, number: int) -> str:
         """The words of a symbol; empty for -1."""
@@ -235,12 +243,6 @@ class Trace:
     def frames(self) -> Frames:
         """Calls of Python functions."""
         return Frames.read(self.folder, self._rows["frames"])
-
-    @property
-    def span_ns(self) -> int:
-        """From the first event to the end of the last one that is kept, in ns."""
-        tables = (self.kernels, self.launches, self.ops, self.annotations, self.frames)
-        return max((int(t.end.max()) for t in tables if len(t)), default=0)
 
     @property
     def base_ns(self) -> int:

@@ -13,17 +13,20 @@ The significant rows explain the gap; what they leave over is `unexplained`.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
+from analysis.mapped import together, windows
 from analysis.overlap import union
 from analysis.steps import ORDER, Stage, Staged, stage
-from analysis.taxonomy import family_names, family_of_kernels
-from analysis.trace import Trace
+from analysis.taxonomy import FamilyCodes, family_names
+from analysis.trace import Ints, Kernels, Trace
 
 IDLE = "idle"
 _SIGMAS = 3.0
@@ -149,46 +152,95 @@ def _having(name: Stage, sides: list[list[dict[Stage, _Steps]]]) -> tuple[list[_
 
 def _steps_of(staged: Staged) -> dict[Stage, _Steps]:
     """Time of every step by family. Kernels outside of steps are one row of their stage."""
-    kernels = staged.trace.kernels
-    family = family_of_kernels(staged.trace)
-    code = staged.kernel_stage
-    found: dict[Stage, _Steps] = {}
-    for number in np.unique(code).tolist():
-        mine = np.flatnonzero(code == number)
-        step = staged.kernel_step[mine]
-        order = np.argsort(step, kind="stable")
-        cuts = np.flatnonzero(np.diff(step[order])) + 1
-        groups = [mine[part] for part in np.split(order, cuts)]
-        rows = [_one_step(kernels.ts[g], kernels.end[g], family[g], kernels.device[g]) for g in groups]
-        if ORDER[number] is Stage.UNKNOWN:  # what runs between steps has no pause of its own
-            rows = [(float(alone[:-1].sum()), np.append(alone[:-1], 0.0), s, n) for _, alone, s, n in rows]
-        tokens = tuple(
-            staged.steps[int(staged.kernel_step[g[0]])].what.tokens if staged.kernel_step[g[0]] >= 0 else None
-            for g in groups
-        )
-        wall, alone, summed, launches = (np.array(column, np.float64) for column in zip(*rows, strict=True))
-        found[ORDER[number]] = _Steps(wall, alone, summed, launches, tokens)
-    return found
+    kernels, codes = staged.trace.kernels, FamilyCodes(staged.trace)
+    rows: defaultdict[Stage, list[tuple[int, _Times]]] = defaultdict(list)
+    for step, mine in together(len(kernels), lambda at: staged.kernel_step[at]):
+        sweep = _Sweep()
+        sweep.add(kernels.part(mine), codes)
+        rows[staged.steps[step].stage].append((step, sweep.finish()))
+    outside = _Sweep()
+    for at in windows(len(kernels)):
+        mine = np.flatnonzero(staged.kernel_step[at] < 0)
+        if len(mine):
+            outside.add(kernels.part(mine + at.start), codes)
+    if outside.launches.any():
+        rows[staged.whole or Stage.UNKNOWN].append((-1, outside.finish()))
+    return {name: _table(staged, name, sorted(found, key=lambda row: row[0])) for name, found in rows.items()}
 
 
-def _one_step(
-    start: NDArray[np.int64], end: NDArray[np.int64], family: NDArray[np.int8], device: NDArray[np.int32]
-) -> tuple[float, Floats, Floats, Floats]:
-    """Wall time, wall time by family (shared time goes to the families in equal parts), summed time, launches."""
-    names = len(family_names())
-    summed = np.bincount(family, end - start, names + 1).astype(np.float64)
-    launches = np.bincount(family, minlength=names + 1).astype(np.float64)
-    alone = np.zeros(names + 1)
-    wall = 0.0
-    devices = np.unique(device)
-    for one in devices:
-        here = device == one
-        first, last = int(start[here].min()), int(end[here].max())
-        wall += (last - first) / len(devices)
-        parts = {
-            int(f): union(start[here & (family == f)], end[here & (family == f)])
-            for f in np.unique(family[here])
-        }
+def _table(staged: Staged, name: Stage, rows: list[tuple[int, _Times]]) -> _Steps:
+    times = [time for _, time in rows]
+    if name is Stage.UNKNOWN:  # what runs between steps has no pause of its own
+        times = [
+            _Times(float(t.alone[:-1].sum()), np.append(t.alone[:-1], 0.0), t.summed, t.launches)
+            for t in times
+        ]
+    wall, alone, summed, launches = (np.array(column, np.float64) for column in zip(*times, strict=True))
+    tokens = tuple(staged.steps[step].what.tokens if step >= 0 else None for step, _ in rows)
+    return _Steps(wall, alone, summed, launches, tokens)
+
+
+class _Times(NamedTuple):
+    """Wall time, of it by family (the last one idle), summed time and launches by family."""
+
+    wall: float
+    alone: Floats
+    summed: Floats
+    launches: Floats
+
+
+class _Sweep:
+    """Adds up the time of a step (or of all that lies outside of steps), in any number of windows by start.
+
+    Time that several families share goes to them in equal parts.
+    """
+
+    def __init__(self) -> None:
+        size = len(family_names()) + 1
+        self.summed, self.launches = np.zeros(size), np.zeros(size)
+        self._alone: defaultdict[int, Floats] = defaultdict(lambda: np.zeros(size))  # by device
+        self._wall: defaultdict[int, int] = defaultdict(int)
+        self._edge: dict[int, int] = {}  # up to when a device is swept
+        self._next: _Spans | None = None
+
+    def add(self, kernels: Kernels, codes: FamilyCodes) -> None:
+        """Take kernels in; none starts before those that were added already."""
+        family, size = codes.of_kernels(kernels), len(self.summed)
+        self.summed += np.bincount(family, kernels.dur, size)
+        self.launches += np.bincount(family, minlength=size)
+        mine = _Spans(kernels.ts, kernels.end, family, kernels.device)
+        if self._next is not None:
+            rest = self._to(int(kernels.ts[0]), self._next)
+            mine = _Spans(*(np.concatenate([a, b]) for a, b in zip(rest, mine, strict=True)))
+        self._next = mine
+
+    def finish(self) -> _Times:
+        """The times of all that was added."""
+        if self._next is not None:
+            self._to(int(self._next.end.max()), self._next)
+        devices = len(self._alone)
+        wall, alone = 0.0, np.zeros(len(self.summed))
+        for device in sorted(self._alone):
+            wall += self._wall[device] / devices
+            alone += self._alone[device] / devices
+        return _Times(wall, alone, self.summed, self.launches)
+
+    def _to(self, until: int, spans: _Spans) -> _Spans:
+        """Sweep up to a time; what runs on behind it."""
+        for device in np.unique(spans.device).tolist():
+            here = spans.device == device
+            start, end, family = spans.start[here], np.minimum(spans.end[here], until), spans.family[here]
+            first = self._edge.get(device, int(start.min()))
+            self._edge[device] = last = int(end.max())
+            self._wall[device] += last - first
+            self._share(self._alone[device], start, end, family, first, last)
+        rest = np.flatnonzero(spans.end > until)
+        return _Spans(np.full(len(rest), until), spans.end[rest], spans.family[rest], spans.device[rest])
+
+    def _share(
+        self, alone: Floats, start: Ints, end: Ints, family: NDArray[np.int8], first: int, last: int
+    ) -> None:
+        parts = {f: union(start[family == f], end[family == f]) for f in np.unique(family).tolist()}
         times = np.unique(
             np.concatenate([np.concatenate(p) for p in parts.values()] + [np.array([first, last])])
         )
@@ -196,9 +248,17 @@ def _one_step(
         many = active.sum(axis=0)
         lengths = np.diff(times)
         for name, row in zip(parts, active, strict=True):
-            alone[name] += float((lengths[row] / many[row]).sum()) / len(devices)
-        alone[names] += float(lengths[many == 0].sum()) / len(devices)
-    return wall, alone, summed, launches
+            alone[name] += float((lengths[row] / many[row]).sum())
+        alone[-1] += float(lengths[many == 0].sum())
+
+
+class _Spans(NamedTuple):
+    """Kernels as spans of time."""
+
+    start: Ints
+    end: Ints
+    family: NDArray[np.int8]
+    device: NDArray[np.int32]
 
 
 def _inside(at: NDArray[np.int64], start: NDArray[np.int64], end: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis import links
-from analysis.links import FrameIndex, launch_of_kernels, op_of_kernels, read_site
+from analysis import mapped
+from analysis.links import FrameIndex, Operators, launch_of_kernels, read_site
 from analysis.trace import Trace
 from tests.small_traces import TraceFile
 
@@ -33,8 +33,8 @@ def calls(draw):
     return rows
 
 
-@given(calls(), st.randoms(), st.sampled_from([1 << 22, 7]))
-def test_the_innermost_frame_is_the_one_a_scan_finds(tmp_path_factory, rows, random, block):
+@given(calls(), st.randoms(), st.sampled_from([1 << 17, 7]))
+def test_the_innermost_frame_is_the_one_a_scan_finds(tmp_path_factory, rows, random, window):
     folder = tmp_path_factory.mktemp("frames")
     file = TraceFile()
     for thread, first, last, parent in rows:
@@ -44,11 +44,11 @@ def test_the_innermost_frame_is_the_one_a_scan_finds(tmp_path_factory, rows, ran
     file.add("cuda_runtime", "x", 0, 1, tid=2)
     if random.random() < 0.5:
         random.shuffle(file.events)
-    trace = Trace.open(file.write(folder / "t.json"), cache=folder)
-    of_thread = {tid: number for number, (_, tid) in enumerate(trace.tracks)}
     times = np.arange(0, 62_000, 500)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(links, "_BLOCK", block)
+        patch.setattr(mapped, "WINDOW", window)
+        trace = Trace.open(file.write(folder / "t.json"), cache=folder)
+        of_thread = {tid: number for number, (_, tid) in enumerate(trace.tracks)}
         for thread in (1, 2):
             track = np.full(len(times), of_thread[thread], np.int32)
             got = FrameIndex(trace).innermost(track, times)
@@ -94,7 +94,8 @@ def test_operator_and_launch_are_joined_by_ids(tmp_path):
     trace = Trace.open(file.write(tmp_path / "t.json"), cache=tmp_path)
     launch = launch_of_kernels(trace)
     assert launch.tolist() == [0, 1, -1]
-    assert [trace.text(int(trace.ops.name[n])) if n >= 0 else None for n in op_of_kernels(trace, launch)] == [
+    ops = Operators(trace).of_kernels(slice(0, 3), launch)
+    assert [trace.text(int(trace.ops.name[n])) if n >= 0 else None for n in ops] == [
         "aten::mm",
         None,
         None,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.steps import ORDER, Stage, find_steps, read_step, stage, stage_of_file
+from analysis.steps import ORDER, Stage, read_step, stage, stage_of_file
 from analysis.trace import Trace
 from tests.small_traces import TraceFile
 
@@ -22,7 +22,9 @@ def staged(tmp_path, file, name="t.json"):
 
 def time_by_stage(found) -> dict[str, int]:
     total: Counter[str] = Counter()
-    for code, dur in zip(found.kernel_stage.tolist(), found.trace.kernels.dur.tolist(), strict=True):
+    for code, dur in zip(
+        found.stages(found.kernel_step).tolist(), found.trace.kernels.dur.tolist(), strict=True
+    ):
         total[ORDER[code].value] += dur
     return dict(total)
 
@@ -165,7 +167,7 @@ def test_ranges_of_the_device_serve_where_the_cpu_has_none(tmp_path):
     file.add("gpu_user_annotation", "step[DECODE bs=4]", 100, 50, pid=0, tid=7, **{"External id": 5})
     file.add("kernel", "k", 110, 5, pid=0, tid=7, device=0, stream=7)
     found = staged(tmp_path, file)
-    assert [s.on_gpu for s in find_steps(found.trace)] == [True]
+    assert [s.on_gpu for s in found.steps] == [True]
     assert time_by_stage(found) == {"decode": 5_000}
 
 
@@ -204,7 +206,9 @@ def test_real_steps_are_those_of_the_file(tmp_path):
             for e in events
             if "correlation" in e.get("args", {}) and "cuda_" in e["cat"]
         }
-        for event, code in zip(sorted(gpu, key=lambda e: e["ts"]), found.kernel_stage.tolist(), strict=True):
+        for event, code in zip(
+            sorted(gpu, key=lambda e: e["ts"]), found.stages(found.kernel_step).tolist(), strict=True
+        ):
             launch = launched[event["args"]["correlation"]]
             around = [
                 e for e in named if e["tid"] == launch["tid"] and e["ts"] <= launch["ts"] < e["ts"] + e["dur"]

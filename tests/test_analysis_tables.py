@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from traces import vocabulary as v
 from traces.generator import Pass, Spec, generate
+from traces.specs import specs
 
-from analysis import report
-from analysis.fuse import fuse_rows, fusions
-from analysis.kernel_table import kernel_rows, self_time
-from analysis.overlap import overlap_rows, overlaps, union
-from analysis.report import analyse
+from analysis import mapped, report
+from analysis.fuse import fusions
+from analysis.overlap import union
+from analysis.report import Tables, analyse
 from analysis.sources import sources_of_kernels
 from analysis.steps import Stage, stage
 from analysis.taxonomy import family, family_names, short_name
 from analysis.trace import Trace
+from analysis.window import self_time
 from tests.small_traces import TraceFile
 
 STAGES = {"verify": "target-verify"}
@@ -31,15 +33,8 @@ def opened(tmp_path, raw: bytes, name: str = "t.json") -> Trace:
 
 
 def rows_of(trace):
-    staged = stage(trace)
-    sources = sources_of_kernels(trace)
-    found = overlaps(staged, sources)
-    return (
-        kernel_rows(staged, sources),
-        overlap_rows(staged, sources, found),
-        fuse_rows(staged, sources),
-        found,
-    )
+    tables = Tables(stage(trace), sources_of_kernels(trace))
+    return tables.kernels.rows(), tables.overlap.rows(), tables.fuse.rows(), tables.overlap.stages()
 
 
 SPECS = {
@@ -89,7 +84,7 @@ def test_tables_are_the_truth(tmp_path, name):
 
 
 def _overlap_is_true(made, rank, rows, found):
-    for time in found.stages:
+    for time in found:
         word = {"target-verify": "verify"}.get(time.stage.value, time.stage.value)
         true = made.truth.overlap(rank, word)
         assert time.busy_ns == true.busy
@@ -261,7 +256,7 @@ def test_a_fully_hidden_all_reduce_is_reported_as_hidden(tmp_path):
         0,
         50_000,
     )
-    assert found.stages[0].exposed_ns == 0
+    assert found[0].exposed_ns == 0
 
 
 @given(
@@ -288,7 +283,7 @@ def test_self_time_is_what_inner_operators_leave(tmp_path):
     file.add("cpu_op", "aten::copy_", 30, 10)
     file.add("cpu_op", "aten::other_thread", 30, 10, tid=7)
     trace = opened(tmp_path, file.text().encode())
-    times = {trace.text(int(n)): int(t) for n, t in zip(trace.ops.name, self_time(trace.ops), strict=True)}
+    times = {trace.text(int(n)): int(t) for n, t in zip(trace.ops.name, self_time(trace), strict=True)}
     assert times == {
         "aten::linear": 25_000,
         "aten::t": 5_000,
@@ -303,6 +298,31 @@ def test_long_tables_are_made_side_by_side_and_are_the_same(tmp_path, monkeypatc
     alone = analyse(trace)
     monkeypatch.setattr(report, "_WORTH_THREADS", 0)
     assert analyse(trace) == alone
+
+
+@given(specs(max_passes=3), st.sampled_from([3, 17, 64]), st.booleans())
+@settings(max_examples=25)
+def test_a_trace_is_read_the_same_in_any_windows(tmp_path_factory, spec, rows, merged):
+    folder, made = tmp_path_factory.mktemp("windows"), generate(spec)
+    raw = made.merged() if merged else made.json()
+    whole = analyse(opened(folder, raw, "whole.json"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mapped, "WINDOW", rows)
+        (folder / "cache").rename(folder / "other")  # the columns are sorted in windows as well
+        assert replace(analyse(opened(folder, raw, "whole.json")), file=whole.file) == whole
+
+
+def test_what_waits_for_a_window_is_bounded_and_nothing_is_lost(tmp_path, monkeypatch):
+    """One step without a pause, as long as many windows: neighbours are found across all of their edges."""
+    file = TraceFile()
+    names = ["rms_norm_kernel", "per_token_group_quant_8bit", "nvjet_gemm", "x"]
+    file.launch([(names[i % 4], 100 + i, 1) for i in range(400)], 10, graph=True)
+    trace = opened(tmp_path, file.text().encode())
+    whole = rows_of(trace)[2]
+    assert [r.times for r in whole] == [100]
+    for rows in (5, 7, 32):
+        monkeypatch.setattr(mapped, "WINDOW", rows)
+        assert rows_of(trace)[2] == whole
 
 
 def test_rows_have_stable_references(tmp_path):

@@ -16,6 +16,7 @@ import sys
 import threading
 import warnings
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,10 +27,13 @@ import numpy as np
 from analysis.errors import UnreadableTrace
 from analysis.kineto.chunks import Reading, chunks
 from analysis.kineto.columns import ColumnFiles, Part
+from analysis.mapped import mapped, order_of, windows
 from analysis.tables import SYMBOLIC, TABLES, Problem
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from analysis.mapped import Ints
 
 _WORTH_A_PROCESS = 1 << 20  # bytes of a compressed file; about 13 MB of JSON
 _COMPRESSED_CHUNK = 70 << 10  # a chunk of a typical trace, compressed
@@ -56,10 +60,11 @@ class Loaded(msgspec.Struct):
     events: int
     size: int
     origin_ns: int
+    span_ns: int
 
 
 def load(path: Path, folder: Path, processes: int | None = None) -> Loaded:
-    """Read a trace into `<folder>/<table>.<column>` files, sorted by start (frames by track as well).
+    """Read a trace into `<folder>/<table>.<column>` files, sorted by start.
 
     Raises:
         UnreadableTrace: nothing of the file can be read.
@@ -159,7 +164,7 @@ def _join(folder: Path, parts: list[Part], reading: Reading) -> Loaded:
                 )
         for share in range(1, len(parts)):
             shutil.rmtree(folder / f"part{share}")
-    origin = _settle(folder)
+    origin, span = _settle(folder, rows)
     return Loaded(
         symbols=list(symbols),
         tracks=list(tracks),  # type: ignore[arg-type]
@@ -170,6 +175,7 @@ def _join(folder: Path, parts: list[Part], reading: Reading) -> Loaded:
         events=counts["events"],
         size=reading.size,
         origin_ns=origin,
+        span_ns=span,
     )
 
 
@@ -191,27 +197,49 @@ def _put_together(
     whole.replace(folder / name)
 
 
-def _settle(folder: Path) -> int:
-    """Sort each table by start and count starts from the first event; that event's time in ns is returned.
+def _settle(folder: Path, rows: Mapping[str, int]) -> tuple[int, int]:
+    """Sort each table by start and count starts from the first event.
 
-    Frames keep the order of the file: there are many, and only those around a launch are looked at.
+    Returns:
+        That event's time in ns, and the end of the last one counted from it.
     """
-    starts = {}
-    for table in TABLES:
-        path = folder / f"{table}.ts"
-        if path.stat().st_size:
-            starts[table] = np.memmap(path, "<i8", "r+")
-    origin = int(min((int(column.min()) for column in starts.values()), default=0))
-    for table, ts in starts.items():
-        ts -= origin
-        ts.flush()
-        if table == "frames" or bool((ts[1:] >= ts[:-1]).all()):
+    starts = {t: mapped(folder / f"{t}.ts", "<i8", rows[t]) for t in TABLES if rows[t]}
+    origin = min((int(ts[at].min()) for ts in starts.values() for at in windows(len(ts))), default=0)
+    return origin, max((_settle_table(folder, t, ts, origin) for t, ts in starts.items()), default=0)
+
+
+def _settle_table(folder: Path, table: str, ts: Ints, origin: int) -> int:
+    """Sort one table, frames that start at once the longer first; the end of its last event is returned."""
+    dur: Ints = mapped(folder / f"{table}.dur", "<i8", len(ts))
+    # a frame that starts with its caller is what the caller calls
+    longer = dur if table == "frames" else None
+    order = None if _in_order(ts, longer) else order_of(folder, ts, longer)
+    last = 0
+    for column, dtype in TABLES[table].items():
+        if order is None and column != "ts":
             continue
-        order = np.argsort(ts, kind="stable")
-        for column, dtype in TABLES[table].items():
-            values = np.fromfile(folder / f"{table}.{column}", dtype)
-            values[order].tofile(folder / f"{table}.{column}")
-    return origin
+        values = mapped(folder / f"{table}.{column}", dtype, len(ts))
+        with (folder / "sorted").open("wb") as file:
+            for at in windows(len(ts)):
+                mine = values[at] if order is None else values[order[at]]
+                if column == "ts":
+                    mine = mine - origin
+                    last = max(last, int((mine + (dur[at] if order is None else dur[order[at]])).max()))
+                file.write(mine.data)
+        (folder / "sorted").replace(folder / f"{table}.{column}")
+    return last
+
+
+def _in_order(ts: Ints, falling: Ints | None) -> bool:
+    """Whether rows stand by their starts and, where these are equal, by falling values of the other column."""
+    for at in windows(len(ts) - 1):
+        behind = slice(at.start + 1, at.stop + 1)
+        good = ts[behind] > ts[at] if falling is not None else ts[behind] >= ts[at]
+        if falling is not None:
+            good |= (ts[behind] == ts[at]) & (falling[behind] <= falling[at])
+        if not good.all():
+            return False
+    return True
 
 
 def _problems(counts: Counter[str], reading: Reading) -> list[Problem]:

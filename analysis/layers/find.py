@@ -9,133 +9,22 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analysis.errors import AnalysisError
 from analysis.layers.model import Model
+from analysis.layers.passes import SPAN, ForwardPass, Layered, Layers
+from analysis.layers.rows import Rows, Run
 from analysis.layers.segment import MIXERS, Kernel, Span, find_passes
+from analysis.mapped import together
 from analysis.steps import Stage, Staged
-from analysis.taxonomy import family
-from analysis.trace import Ints, Trace
+from analysis.trace import Bools, Ints
 
-CPU = -1
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Kernels of the devices, or operators where there is no kernel; arrays by row.
-
-    Attributes:
-        device: -1 for the CPU.
-        step: number of the step, -1 outside of all.
-        families: family of each symbol that stands in `name`.
-    """
-
-    ts: Ints
-    dur: Ints
-    name: NDArray[np.int32]
-    device: NDArray[np.int32]
-    stream: NDArray[np.int32]
-    step: NDArray[np.int32]
-    families: dict[int, str]
-    texts: dict[int, str]
-
-    def family(self, row: int) -> str:
-        """The family of a row."""
-        return self.families[int(self.name[row])]
-
-    def text(self, row: int) -> str:
-        """The name of a row."""
-        return self.texts[int(self.name[row])]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One layer as it ran. Times are ns from the trace's first event.
-
-    Attributes:
-        index: from 0 in its pass.
-        kind: `mixer+mlp`, from the configuration where there is one and it fits, else from the kernels.
-        rows: its kernels in order of start.
-        start_ns, end_ns: first kernel's start, last kernel's end.
-        kernel_ns: sum of its kernels' times.
-        communication_ns: the part of it that is collectives.
-        mlp_at: place in `rows` where the MLP half starts.
-    """
-
-    index: int
-    kind: str
-    rows: Ints
-    start_ns: int
-    end_ns: int
-    kernel_ns: int
-    communication_ns: int
-    mlp_at: int
-
-    @property
-    def wall_ns(self) -> int:
-        """From its first kernel's start to its last kernel's end."""
-        return self.end_ns - self.start_ns
-
-
-@dataclass(frozen=True)
-class ForwardPass:
-    """One forward pass.
-
-    Attributes:
-        index: on its device, from 0.
-        step: number of the step, None where the trace names none.
-        name: the step's name.
-        first_ns, last_ns: all kernels of the pass, with embedding, head and sampling.
-        whole: it has as many layers as the model or, without a configuration, as others of its stage.
-    """
-
-    index: int
-    device: int
-    step: int | None
-    stage: Stage
-    name: str
-    layers: tuple[Layer, ...]
-    first_ns: int
-    last_ns: int
-    whole: bool
-
-    @property
-    def start_ns(self) -> int:
-        """Start of the first layer."""
-        return self.layers[0].start_ns
-
-    @property
-    def end_ns(self) -> int:
-        """End of the last layer to end."""
-        return max(layer.end_ns for layer in self.layers)
-
-    @property
-    def wall_ns(self) -> int:
-        """From the first layer's start to the last layer's end."""
-        return self.end_ns - self.start_ns
-
-
-@dataclass(frozen=True)
-class Layered:
-    """The passes of a trace.
-
-    Attributes:
-        passes: by device, then time.
-        model: what they were checked against.
-        warnings: where passes and configuration differ, and what was not searched.
-    """
-
-    trace: Trace
-    rows: Rows
-    passes: tuple[ForwardPass, ...]
-    model: Model | None
-    warnings: tuple[str, ...]
+_SHAPES = 256  # sequences of names that are remembered
 
 
 def find_layers(staged: Staged, model: Model | None = None, anchor: str | None = None) -> Layered:
@@ -149,20 +38,17 @@ def find_layers(staged: Staged, model: Model | None = None, anchor: str | None =
     Raises:
         AnalysisError: the expression is none, or matches no kernel.
     """
-    rows = _rows(staged, _pattern(anchor))
+    rows = Rows(staged, _pattern(anchor))
     if anchor and not any(f in MIXERS for f in rows.families.values()):
         raise AnalysisError(f"--anchor {anchor!r} matches no kernel of {staged.trace.path}")
-    known: dict[bytes, list[list[Span]]] = {}
-    passes: list[ForwardPass] = []
+    shapes = _Shapes(rows)
+    found = [p for run in _runs(rows) for p in _passes(staged, run, shapes)]
+    found.sort(key=lambda p: (p.device, p.layers.run.first, -1 if p.step is None else p.step, p.index))
     counts: Counter[int] = Counter()  # passes by device
-    for device, step, mine in _sequences(rows, bool(staged.steps)):
-        names = rows.name[mine]
-        spans = known.get(names.tobytes())
-        if spans is None:
-            kernels = [Kernel(rows.families[n], rows.texts[n]) for n in names.tolist()]
-            spans = known[names.tobytes()] = find_passes(kernels)
-        passes += _passes(staged, rows, mine, spans, device, step, counts[device])
-        counts[device] += len(spans)
+    passes: list[ForwardPass] = []
+    for p in found:
+        passes.append(replace(p, index=counts[p.device]))
+        counts[p.device] += 1
     passes, warnings = _judge(passes, model)
     if not passes:
         warnings.append(
@@ -178,142 +64,150 @@ def _pattern(anchor: str | None) -> re.Pattern[str] | None:
         raise AnalysisError(f"--anchor {anchor!r} is no regular expression: {exc}") from None
 
 
-def _rows(staged: Staged, anchor: re.Pattern[str] | None) -> Rows:
-    trace = staged.trace
-    kernels = trace.kernels
-    if kernels.is_kernel.any():
-        kept = np.flatnonzero(kernels.is_kernel)
-        table, step = kernels, staged.kernel_step
-        device, stream = kernels.device[kept], kernels.stream[kept]
-    else:
-        kept = _outermost(trace)
-        step = staged.op_step
-        device, stream = np.full(len(kept), CPU, np.int32), np.zeros(len(kept), np.int32)
-        table = trace.ops  # type: ignore[assignment]
-    name = table.name[kept]
-    texts = {n: trace.text(n) for n in np.unique(name).tolist()}
-    families = {n: family(text) for n, text in texts.items()}
-    if anchor:
-        families = {
-            n: "attention" if anchor.search(texts[n]) else "other" if f in MIXERS else f
-            for n, f in families.items()
-        }
-    return Rows(table.ts[kept], table.dur[kept], name, device, stream, step[kept], families, texts)
+def _runs(rows: Rows) -> Iterator[tuple[Run, Ints]]:
+    """Each run with its rows; what stands outside of all steps is no pass where steps are named."""
+    steps = len(rows.staged.steps)
+
+    def key(at: slice) -> Ints:
+        step = rows.step(at).astype(np.int64)
+        good = rows.kept(at) & ((step >= 0) | (not steps))
+        return np.where(good, (rows.device(at).astype(np.int64) + 1) * (steps + 1) + step + 1, -1)
+
+    for number, mine in together(len(rows.table), key):
+        device, step = divmod(number, steps + 1)
+        yield Run(rows, device - 1, step - 1, int(mine[0]), int(mine[-1])), mine
 
 
-def _outermost(trace: Trace) -> Ints:
-    """Operators that no other operator of their thread encloses."""
-    ops = trace.ops
-    keep = np.zeros(len(ops), np.bool_)
-    for track in np.unique(ops.track).tolist():
-        mine = np.flatnonzero(ops.track == track)
-        order = mine[np.lexsort((-ops.dur[mine], ops.ts[mine]))]
-        reach = np.maximum.accumulate(ops.end[order]) if len(order) else ops.end[order]
-        keep[order] = np.concatenate(([True], ops.end[order][1:] > reach[:-1]))[: len(order)]
-    return np.flatnonzero(keep)
+class _Shapes:
+    """Where layers stand in sequences of kernels: those with equal names are searched once."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._kernels = {n: Kernel(rows.families[n], text) for n, text in rows.texts.items()}
+        self._known: dict[bytes, list[list[tuple[Span, str]]]] = {}
+
+    def of(self, mine: Ints) -> list[list[tuple[Span, str]]]:
+        """Passes of a sequence as their layers and those's kinds."""
+        names = self._rows.table.name[mine]
+        key = names.tobytes()
+        if key not in self._known:
+            if len(self._known) == _SHAPES:
+                self._known.clear()
+            kernels = [self._kernels[n] for n in names.tolist()]
+            self._known[key] = [
+                [(span, _kind(kernels[span.first : span.last])) for span in layers]
+                for layers in find_passes(kernels)
+            ]
+        return self._known[key]
 
 
-def _sequences(rows: Rows, stepped: bool) -> Iterator[tuple[int, int, Ints]]:
-    """(device, step, rows in order of start); what stands outside of all steps is no pass where steps are named."""
-    order = np.lexsort((rows.ts, rows.step, rows.device))
-    cut = np.flatnonzero(np.diff(rows.device[order]) | np.diff(rows.step[order])) + 1
-    found = [
-        (int(rows.device[part[0]]), int(rows.step[part[0]]), part)
-        for part in np.split(order, cut)
-        if len(part)
-    ]
-    found = [row for row in found if row[1] >= 0 or not stepped]
-    yield from sorted(found, key=lambda row: (row[0], int(rows.ts[row[2][0]])))
-
-
-def _passes(
-    staged: Staged, rows: Rows, mine: Ints, spans: list[list[Span]], device: int, step: int, index: int
-) -> Iterator[ForwardPass]:
+def _passes(staged: Staged, found: tuple[Run, Ints], shapes: _Shapes) -> Iterator[ForwardPass]:
     """Passes of one sequence. All kernels of the sequence belong to one of them, by the nearest layers in order."""
-    bounds = [0, *(a[-1].last + (b[0].first - a[-1].last) // 2 for a, b in pairwise(spans)), len(mine)]
+    run, mine = found
+    passes, table, step = shapes.of(mine), run.rows.table, run.step
+    bounds = [
+        0,
+        *(a[-1][0].last + (b[0][0].first - a[-1][0].last) // 2 for a, b in pairwise(passes)),
+        len(mine),
+    ]
     stage = staged.steps[step].stage if step >= 0 else staged.whole or Stage.UNKNOWN
     name = staged.steps[step].name if step >= 0 else ""
-    for n, layers in enumerate(spans):
-        own = mine[bounds[n] : bounds[n + 1]]
+    ts, dur = table.ts[mine], table.dur[mine]
+    collective = run.rows.talks(table.name[mine])
+    for n, layers in enumerate(passes):
+        own = slice(bounds[n], bounds[n + 1])
         yield ForwardPass(
-            index + n, device, step if step >= 0 else None, stage, name,
-            tuple(_layer(rows, mine, span, i) for i, span in enumerate(layers)),
-            int(rows.ts[own].min()), int((rows.ts[own] + rows.dur[own]).max()), True,
+            n, run.device, step if step >= 0 else None, stage, name,
+            _layers(run, layers, ts, dur, collective),
+            int(ts[own].min()), int((ts[own] + dur[own]).max()), True,
         )  # fmt: skip
 
 
-def _layer(rows: Rows, mine: Ints, span: Span, index: int) -> Layer:
-    own = mine[span.first : span.last]
-    names = rows.name[own].tolist()
-    dur = rows.dur[own]
-    families = [rows.families[n] for n in names]
-    collective = np.fromiter((f == "communication" for f in families), np.bool_, len(families))
-    return Layer(
-        index, _kind(rows, own, span, families), own,
-        int(rows.ts[own].min()), int((rows.ts[own] + dur).max()), int(dur.sum()), int(dur[collective].sum()),
-        span.mlp - span.first,
-    )  # fmt: skip
+def _layers(run: Run, layers: list[tuple[Span, str]], ts: Ints, dur: Ints, collective: Bools) -> Layers:
+    kinds = tuple(dict.fromkeys(kind for _, kind in layers))
+    spans = np.empty(len(layers), SPAN)
+    for number, (span, kind) in enumerate(layers):
+        own = slice(span.first, span.last)
+        spans[number] = (
+            span.first, span.last - span.first, span.mlp - span.first, kinds.index(kind), ts[span.first],
+            (ts[own] + dur[own]).max(), dur[own].sum(), dur[own][collective[own]].sum(),
+        )  # fmt: skip
+    return Layers(run, spans, kinds)
 
 
-def _kind(rows: Rows, own: Ints, span: Span, families: list[str]) -> str:
-    mixers = [
-        (f, rows.texts[n]) for f, n in zip(families, rows.name[own].tolist(), strict=True) if f in MIXERS
-    ]
-    if any(f == "linear_attention" for f, _ in mixers):
-        mixer = "linear"
-    else:
-        mixer = "mla" if any("mla" in text.lower() for _, text in mixers) else "attention"
+def _kind(kernels: Sequence[Kernel]) -> str:
+    mixers = [kernel for kernel in kernels if kernel.family in MIXERS]
     if not mixers:
         return "repeated"
-    return f"{mixer}+{'moe' if 'moe' in families else 'dense'}"
+    if any(kernel.family == "linear_attention" for kernel in mixers):
+        mixer = "linear"
+    else:
+        mixer = "mla" if any("mla" in kernel.name.lower() for kernel in mixers) else "attention"
+    return f"{mixer}+{'moe' if any(kernel.family == 'moe' for kernel in kernels) else 'dense'}"
 
 
 def _judge(passes: list[ForwardPass], model: Model | None) -> tuple[list[ForwardPass], list[str]]:
     """Say which passes are whole, by the configuration, else by their like."""
+    if model is None:
+        expected = _Expected(passes)
+        return [replace(p, whole=len(p.layers) >= expected.layers(p)) for p in passes], []
     warnings: list[str] = []
     judged = []
     for p in passes:
-        count = len(p.layers)
-        if model is None:
-            judged.append(replace(p, whole=count >= _expected(p, passes)))
-            continue
-        whole = count == model.layers
+        whole = len(p.layers) == model.layers
         if whole:
             warnings += _kinds_differ(p, model)
             p = replace(p, layers=_named(p.layers, model))
         elif p.stage is not Stage.DRAFT:  # a draft model has layers of its own
             warnings.append(
-                f"pass {p.index} on device {p.device} has {count} layers, the configuration says {model.layers}"
+                f"pass {p.index} on device {p.device} has {len(p.layers)} layers, the configuration says {model.layers}"
             )
         judged.append(replace(p, whole=whole))
     return judged, _shorten(warnings)
 
 
-def _expected(p: ForwardPass, passes: list[ForwardPass]) -> int:
+class _Expected:
     """How many layers a pass should have by its like."""
-    if p.step is None:
-        # recording may start or end within a pass, so a device's first and last are held against the longest
-        mine = [q for q in passes if q.device == p.device]
-        return max(len(q.layers) for q in mine) if p is mine[0] or p is mine[-1] else len(p.layers)
-    counts = Counter(len(q.layers) for q in passes if q.stage is p.stage)
-    # of equally frequent counts the larger: what is cut has fewer
-    return max(counts.items(), key=lambda row: (row[1], row[0]))[0]
+
+    def __init__(self, passes: list[ForwardPass]) -> None:
+        self._longest: dict[int, int] = {}
+        self._edges: set[tuple[int, int]] = set()
+        counts: dict[Stage, Counter[int]] = {}
+        last: dict[int, int] = {}
+        for p in passes:
+            self._longest[p.device] = max(self._longest.get(p.device, 0), len(p.layers))
+            counts.setdefault(p.stage, Counter())[len(p.layers)] += 1
+            last[p.device] = max(last.get(p.device, 0), p.index)
+        self._edges = {edge for device, index in last.items() for edge in ((device, 0), (device, index))}
+        # of equally frequent counts the larger: what is cut has fewer
+        self._usual = {
+            stage: max(found.items(), key=lambda row: (row[1], row[0]))[0] for stage, found in counts.items()
+        }
+
+    def layers(self, p: ForwardPass) -> int:
+        """For one pass."""
+        if p.step is None:
+            # recording may start or end within a pass, so a device's first and last are held against the longest
+            return self._longest[p.device] if (p.device, p.index) in self._edges else len(p.layers)
+        return self._usual[p.stage]
 
 
-def _named(layers: tuple[Layer, ...], model: Model) -> tuple[Layer, ...]:
-    return tuple(
-        layer if layer.kind == "repeated" else replace(layer, kind=kind)
-        for layer, kind in zip(layers, model.kinds, strict=True)
-    )
+def _named(layers: Layers, model: Model) -> Layers:
+    kinds = tuple(dict.fromkeys([*model.kinds, "repeated"]))
+    spans = layers.spans.copy()
+    for number, kind in enumerate(model.kinds):
+        repeated = layers.kinds[spans["kind"][number]] == "repeated"
+        spans["kind"][number] = kinds.index("repeated" if repeated else kind)
+    return Layers(layers.run, spans, kinds)
 
 
 def _kinds_differ(p: ForwardPass, model: Model) -> list[str]:
     """Where experts' kernels run in layers that the configuration calls dense, or the other way round."""
-    pairs = zip(p.layers, model.kinds, strict=True)
+    mine = [p.layers.kinds[kind] for kind in p.layers.spans["kind"].tolist()]
     odd = [
-        la.index
-        for la, kind in pairs
-        if la.kind.endswith("+moe") != kind.endswith("moe") and la.kind != "repeated"
+        index
+        for index, (own, kind) in enumerate(zip(mine, model.kinds, strict=True))
+        if own.endswith("+moe") != kind.endswith("moe") and own != "repeated"
     ]
     if not odd:
         return []

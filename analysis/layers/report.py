@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from analysis.layers.find import CPU, ForwardPass, Layer, Layered
+from analysis.layers.passes import ForwardPass, Layer, Layered
+from analysis.layers.rows import CPU
 from analysis.layers.summary import Kind, hot_kernels, kinds_of, outliers_of, timeline_of
 from analysis.layers.track import link
 from analysis.reports.grid import Cell, Column, Grid, to_csv, to_markdown, to_records, to_text
@@ -147,7 +148,7 @@ def as_csv(found: Iterable[Layered], view: View) -> str:
                 rows.append(
                     (str(layered.trace.path), layer_ref(layered, p, la), _device(p.device), str(p.stage), p.index,
                      la.index, la.kind, str(p.whole).lower(), la.start_ns, la.end_ns, la.wall_ns, la.kernel_ns,
-                     la.communication_ns, len(la.rows))
+                     la.communication_ns, la.kernels)
                 )  # fmt: skip
     return to_csv(Grid(tuple(columns), tuple(rows)))
 
@@ -160,7 +161,7 @@ def as_json(found: Iterable[Layered], view: View) -> str:
         tables["layers"] = [
             {"ref": layer_ref(layered, p, la), "device": _device(p.device), "stage": str(p.stage), "pass": p.index,
              "layer": la.index, "kind": la.kind, "start_ns": la.start_ns, "end_ns": la.end_ns, "kernel_ns": la.kernel_ns,
-             "communication_ns": la.communication_ns, "kernels": len(la.rows)}
+             "communication_ns": la.communication_ns, "kernels": la.kernels}
             for p in _passes(layered, view) for la in p.layers
         ]  # fmt: skip
         data.append(
@@ -220,11 +221,11 @@ def _grids(layered: Layered, view: View) -> list[tuple[str, Grid]]:
 def _pass_grid(layered: Layered, view: View) -> Grid:
     rows: list[tuple[Cell, ...]] = []
     for p in _passes(layered, view):
-        mean = sum(la.wall_ns for la in p.layers) / len(p.layers)
+        wall = p.layers.wall
         rows.append(
             (_device(p.device), p.index, str(p.stage), len(p.layers), "yes" if p.whole else "no", p.start_ns / 1e6,
-             p.wall_ns / 1e6, (p.last_ns - p.first_ns) / 1e6, mean / 1e3, p.layers[0].wall_ns / 1e3,
-             p.layers[-1].wall_ns / 1e3, p.name, layer_ref(layered, p))
+             p.wall_ns / 1e6, (p.last_ns - p.first_ns) / 1e6, int(wall.sum()) / len(wall) / 1e3, int(wall[0]) / 1e3,
+             int(wall[-1]) / 1e3, p.name, layer_ref(layered, p))
         )  # fmt: skip
     return Grid(_PASSES, tuple(rows)).without_empty()
 

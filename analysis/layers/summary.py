@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis.layers.find import ForwardPass, Layer, Layered
+from analysis.kernel_table import sums as sums_of
+from analysis.layers.passes import ForwardPass, Layer, Layered
 from analysis.steps import Stage
+from analysis.trace import Ints, Kernels, Ops
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_HALVES = ("attention", "mlp")
 OUTLYING = 0.10  # relative to the median of the kind in the same pass
 MADS = 5.0  # and in robust standard deviations (1.4826 MAD), so that a kind that varies has no outliers
 
@@ -104,17 +111,15 @@ def kinds_of(layered: Layered) -> list[Kind]:
     found = []
     for (device, stage), passes in _groups(layered).items():
         middle = _middle(passes)
-        total = sum(layer.wall_ns for p in passes for layer in p.layers)
-        by_kind: dict[str, list[Layer]] = defaultdict(list)
-        for p in passes:
-            for layer in p.layers:
-                by_kind[layer.kind].append(layer)
-        for kind, layers in by_kind.items():
-            wall = np.array([layer.wall_ns for layer in layers])
+        total = sum(int(p.layers.wall.sum()) for p in passes)
+        for kind in dict.fromkeys(kind for p in passes for kind in p.layers.kinds):
+            parts = [part for p in passes if len(part := p.layers.of(kind))]
+            if not parts:
+                continue
+            spans = np.concatenate(parts)
+            wall = spans["end"] - spans["start"]
             low, median, high = np.percentile(wall, [10, 50, 90])
-            home = middle if any(la.kind == kind for la in middle.layers) else next(
-                p for p in passes if any(la.kind == kind for la in p.layers)
-            )  # fmt: skip
+            home = next(p for p in (middle, *passes) if len(p.layers.of(kind)))
             typical = min(
                 (la for la in home.layers if la.kind == kind), key=lambda la: abs(la.wall_ns - median)
             )
@@ -123,14 +128,14 @@ def kinds_of(layered: Layered) -> list[Kind]:
                     stage,
                     device,
                     kind,
-                    len(layers),
-                    len(layers) / len(passes),
+                    len(spans),
+                    len(spans) / len(passes),
                     int(median),
                     int(low),
                     int(high),
-                    int(np.median([la.kernel_ns for la in layers])),
-                    int(np.median([la.communication_ns for la in layers])),
-                    int(np.median([len(la.rows) for la in layers])),
+                    int(np.median(spans["kernel"])),
+                    int(np.median(spans["communication"])),
+                    int(np.median(spans["kernels"])),
                     float(wall.sum()) / total if total else 0.0,
                     (home, typical),
                 )
@@ -155,34 +160,35 @@ def outliers_of(layered: Layered) -> list[Outlier]:
     """Positions whose layers deviate from their kind in the same pass, in more than half of the passes or by most."""
     found = []
     for (device, stage), passes in _groups(layered).items():
-        odd: dict[tuple[int, str], list[tuple[float, ForwardPass, Layer, Layer]]] = defaultdict(list)
-        for p in passes:
-            for kind in {la.kind for la in p.layers}:
-                same = [la for la in p.layers if la.kind == kind]
-                for layer, factor, typical in _odd(same):
-                    odd[layer.index, kind].append((factor, p, layer, typical))
+        odd: dict[tuple[int, str], list[tuple[float, int, int]]] = defaultdict(list)
+        for number, p in enumerate(passes):
+            for kind in p.layers.kinds:
+                for index, factor, typical in _odd(p, kind):
+                    odd[index, kind].append((factor, number, typical))
         for (index, kind), rows in odd.items():
             rows.sort(key=lambda row: row[0])
-            factor, _, layer, typical = rows[len(rows) // 2]
-            name, ns = _difference(layered, layer, typical)
+            factor, number, typical = rows[len(rows) // 2]
+            layers = passes[number].layers
+            name, ns = _difference(layered, layers[index], layers[typical])
             found.append(Outlier(stage, device, index, kind, len(rows), len(passes), factor, name, ns))
     return sorted(
         found, key=lambda o: (o.device, list(Stage).index(o.stage), -o.passes / o.of, -abs(o.factor - 1))
     )
 
 
-def _odd(layers: Sequence[Layer]) -> list[tuple[Layer, float, Layer]]:
-    """Layers of one kind and pass that deviate, with their factor and a typical one."""
-    if len(layers) < 4:
+def _odd(p: ForwardPass, kind: str) -> list[tuple[int, float, int]]:
+    """Layers of one kind that deviate in a pass: (index, factor, index of a typical one)."""
+    mine = np.flatnonzero(p.layers.is_kind(kind))
+    if len(mine) < 4:
         return []
-    wall = np.array([la.wall_ns for la in layers], float)
+    wall = p.layers.wall[mine].astype(float)
     median = float(np.median(wall))
     spread = 1.4826 * float(np.median(np.abs(wall - median)))
-    typical = layers[int(np.argmin(np.abs(wall - median)))]
+    typical = int(mine[int(np.argmin(np.abs(wall - median)))])
     limit = max(OUTLYING * median, MADS * spread)
     return [
-        (la, w / median, typical)
-        for la, w in zip(layers, wall, strict=True)
+        (index, w / median, typical)
+        for index, w in zip(mine.tolist(), wall, strict=True)
         if median and abs(w - median) > limit
     ]
 
@@ -193,7 +199,7 @@ def _difference(layered: Layered, layer: Layer, typical: Layer) -> tuple[str, in
     sums: dict[str, int] = defaultdict(int)
     for sign, one in ((1, layer), (-1, typical)):
         for row in one.rows.tolist():
-            sums[rows.text(row)] += sign * int(rows.dur[row])
+            sums[rows.text(row)] += sign * int(rows.table.dur[row])
     sums["pauses between kernels"] = (layer.wall_ns - typical.wall_ns) - sum(sums.values())
     way = 1 if layer.wall_ns >= typical.wall_ns else -1
     name = max(sums, key=lambda key: way * sums[key])
@@ -202,40 +208,43 @@ def _difference(layered: Layered, layer: Layer, typical: Layer) -> tuple[str, in
 
 def hot_kernels(layered: Layered, top: int = 5) -> list[Hot]:
     """The kernels that take most of the time of each kind's layers."""
-    rows = layered.rows
-    found = []
+    table, found = layered.rows.table, []
     for (device, stage), passes in _groups(layered).items():
-        sums: dict[str, dict[tuple[str, str], list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+        sums: dict[str, dict[tuple[int, str], list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
         count: dict[str, int] = defaultdict(int)
         for p in passes:
-            for layer in p.layers:
-                count[layer.kind] += 1
-                of = sums[layer.kind]
-                for place, (row, dur) in enumerate(
-                    zip(layer.rows.tolist(), rows.dur[layer.rows].tolist(), strict=True)
-                ):
-                    entry = of[rows.text(row), _half(layer, place)]
-                    entry[0] += dur
-                    entry[1] += 1
+            for kind in p.layers.kinds:
+                spans = p.layers.of(kind)
+                count[kind] += len(spans)
+                for name, half, time, launches in _by_kernel(table, p.layers.run.all, spans):
+                    entry = sums[kind][name, half]
+                    entry[0] += time
+                    entry[1] += launches
         for kind, of in sums.items():
             total = sum(t for t, _ in of.values())
             ranked = sorted(of.items(), key=lambda item: -item[1][0])[:top]
             for (name, half), (time, launches) in ranked:
-                family = _family(layered, name)
                 found.append(
-                    Hot(stage, device, kind, name, family, half, time / total if total else 0.0,
-                        launches / count[kind], time / launches)
+                    Hot(stage, device, kind, layered.rows.texts[name], layered.rows.families[name], half,
+                        time / total if total else 0.0, launches / count[kind], time / launches)
                 )  # fmt: skip
     return found
 
 
-def _family(layered: Layered, name: str) -> str:
-    rows = layered.rows
-    return next(rows.families[n] for n, text in rows.texts.items() if text == name)
-
-
-def _half(layer: Layer, place: int) -> str:
-    return "attention" if place < layer.mlp_at else "mlp"
+def _by_kernel(table: Kernels | Ops, rows: Ints, spans: NDArray[Any]) -> Iterator[tuple[int, str, int, int]]:
+    """(name, half, time, launches) of the kernels of some layers, in the order in which they first ran."""
+    if not len(spans):
+        return
+    lengths = spans["kernels"].astype(np.int64)
+    within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    mine = rows[np.repeat(spans["first"].astype(np.int64), lengths) + within]
+    halves = within >= np.repeat(spans["mlp"], lengths)
+    keys = table.name[mine].astype(np.int64) * 2 + halves
+    kernels, first, of, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    times = sums_of(of, table.dur[mine], len(kernels))
+    for at in np.argsort(first).tolist():
+        name, half = divmod(int(kernels[at]), 2)
+        yield name, _HALVES[half], int(times[at]), int(counts[at])
 
 
 def timeline_of(layered: Layered, layer: Layer) -> list[Event]:
@@ -243,13 +252,13 @@ def timeline_of(layered: Layered, layer: Layer) -> list[Event]:
     rows, events = layered.rows, []
     busy_until = layer.start_ns
     for place, row in enumerate(layer.rows.tolist()):
-        start, dur = int(rows.ts[row]), int(rows.dur[row])
+        start, dur = int(rows.table.ts[row]), int(rows.table.dur[row])
         events.append(
             Event(
-                _half(layer, place),
+                _HALVES[place >= layer.mlp_at],
                 rows.family(row),
                 rows.text(row),
-                int(rows.stream[row]),
+                rows.stream(row),
                 start - layer.start_ns,
                 dur,
                 max(0, start - busy_until),

@@ -17,7 +17,8 @@ from typing import IO, Any
 from urllib.parse import quote
 
 from analysis.errors import AnalysisError
-from analysis.layers.find import CPU, ForwardPass, Layer, Layered
+from analysis.layers.passes import ForwardPass, Layer, Layered
+from analysis.layers.rows import CPU
 
 _UI = "https://ui.perfetto.dev/#!/"
 _OPENING = re.compile(rb'"traceEvents"\s*:\s*\[\s*')
@@ -103,7 +104,7 @@ def _pass_events(layered: Layered, p: ForwardPass, edge: int, pid: int, origin: 
     for layer, (start, until) in zip(p.layers, pairwise(starts), strict=True):
         end = min(layer.end_ns, until) if until > start else layer.end_ns
         about = {
-            "kind": layer.kind, "pass": p.index, "layer": layer.index, "kernels": len(layer.rows),
+            "kind": layer.kind, "pass": p.index, "layer": layer.index, "kernels": layer.kernels,
             "wall_us": layer.wall_ns / 1e3, "kernel_us": layer.kernel_ns / 1e3, "end_us": layer.end_ns / 1e3,
         }  # fmt: skip
         yield _range(pid, 1, f"layer {layer.index} {layer.kind}", start, end, origin, about)
@@ -116,8 +117,8 @@ def _pass_events(layered: Layered, p: ForwardPass, edge: int, pid: int, origin: 
 def _middle(layered: Layered, layer: Layer) -> int:
     """Start of the MLP half."""
     return (
-        int(layered.rows.ts[layer.rows[layer.mlp_at]])
-        if 0 < layer.mlp_at < len(layer.rows)
+        int(layered.rows.table.ts[layer.rows[layer.mlp_at]])
+        if 0 < layer.mlp_at < layer.kernels
         else layer.start_ns
     )
 

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from analysis.errors import AnalysisError
-from analysis.layers.find import ForwardPass, Layer, Layered, find_layers
+from analysis.layers.find import find_layers
 from analysis.layers.model import read_model
+from analysis.layers.passes import ForwardPass, Layer, Layered
 from analysis.roofline.work import Work, gemm
 from analysis.steps import Staged
 
@@ -88,24 +87,19 @@ def derived_products(staged: Staged, config: Path, ranks: int | None) -> Iterato
     """
     dense = read_dense(config, ranks or staged.trace.world_size or 1)
     layered = find_layers(staged, read_model(config))
-    kept = np.flatnonzero(staged.trace.kernels.is_kernel)
     for p in layered.passes:
         tokens = staged.steps[p.step].what.tokens if p.step is not None else None
         if p.whole and tokens:
-            yield from _of_pass(layered, p, tokens, dense, kept)
+            yield from _of_pass(layered, p, tokens, dense)
 
 
-def _of_pass(
-    layered: Layered, p: ForwardPass, tokens: int, dense: Dense, kept: np.ndarray[Any, Any]
-) -> Iterator[Product]:
+def _of_pass(layered: Layered, p: ForwardPass, tokens: int, dense: Dense) -> Iterator[Product]:
     for layer in p.layers:
         groups = _matrix_products(layered, layer)
         if len(groups) != len(dense.projections):
             continue
         for (name, (k, n)), rows in zip(dense.projections.items(), groups, strict=True):
-            yield Product(
-                name, tuple(int(kept[row]) for row in rows), gemm(tokens, k, n, dense.dtype, dense.width)
-            )
+            yield Product(name, tuple(rows), gemm(tokens, k, n, dense.dtype, dense.width))
 
 
 def _matrix_products(layered: Layered, layer: Layer) -> list[list[int]]:
