@@ -91,7 +91,7 @@ def review(
     uri = open_store(kb).uri
     with Store.create(uri, {}) as store, ChatClient(settings, budget) as client:
         ids = _chosen(store, cards, family, top)
-        reviewer = Reviewer(client, Journal(journal or _journal_of(uri)), part_chars or PART_CHARS)
+        reviewer = Reviewer(client, Journal(journal or journal_of(uri)), part_chars or PART_CHARS)
         with tqdm(total=len(ids), unit=" card", disable=not is_terminal(), dynamic_ncols=True) as bar:
 
             def progress(done: int, name: str) -> None:
@@ -149,7 +149,7 @@ def _chosen(store: Store, names: tuple[str, ...], family: str | None, top: int |
     return ids[:top] if top else ids
 
 
-def _journal_of(uri: str) -> Path:
+def journal_of(uri: str) -> Path:
     """The journal of a knowledge base."""
     import hashlib
 

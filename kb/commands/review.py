@@ -14,9 +14,12 @@ from kb.commands.options import UsageProblem, kb_option, open_store, parse_date,
 
 if TYPE_CHECKING:
     from ingest.github.client import Client
+    from kb.critique.drafts import Case
+    from kb.critique.findings import Finding, Refusal
     from kb.critique.github import FetchedPull
     from kb.critique.patch import Patch
-    from kb.critique.run import Critique
+    from kb.critique.run import Critique, Wordings
+    from kb.critique.verify import Verifier
     from kb.families import Families
     from kb.store import Store
 
@@ -44,11 +47,35 @@ _LEVELS = ("blocking", "major", "minor", "nit")
 @click.option(
     "--fail-on", type=click.Choice(_LEVELS), help="Exit with status 1 when a finding is at least this severe."
 )
+@click.option(
+    "--llm",
+    is_flag=True,
+    help="Let the model of PRLORE_LLM_BASE_URL word and order the findings, within the same checks.",
+)
+@click.option(
+    "--max-tokens",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --llm: never use more tokens than this.",
+)
+@click.option(
+    "--max-usd",
+    type=click.FloatRange(min=0),
+    metavar="USD",
+    help="With --llm: never spend more; needs PRLORE_LLM_PRICE.",
+)
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --llm: where answers are kept, so that nothing is asked twice. [default: the user state folder]",
+)
 @api_option
 @kb_option
 def review(
     patch: Path | None, rev: str, card: str, pr: str, post: bool, yes: bool, repo: str | None, checkout: Path | None,
-    as_of: str | None, form: str, max_findings: int, fail_on: str | None, api_url: str, kb: str | None,
+    as_of: str | None, form: str, max_findings: int, fail_on: str | None, llm: bool, max_tokens: int | None,
+    max_usd: float | None, journal: Path | None, api_url: str, kb: str | None,
 ) -> int:  # fmt: skip
     """Review a change: what it does, what happened in these places before, and findings that each cite a precedent.
 
@@ -69,12 +96,45 @@ def review(
     named = _Named(patch, rev, card, pr, parse_repo(repo), checkout, parse_date(as_of, "--as-of"), api_url)
     with contextlib.ExitStack() as stack:
         opened, client, pull = _open(stack, store, families, named)
-        found = review_patch(store, opened, families, max_findings)
+        wording = _wording(stack, store, journal, max_tokens, max_usd) if llm else None
+        found = review_patch(store, opened, families, max_findings, wording)
         if post and client is not None and pull is not None:
             click.echo(_post(client, pull, found, yes))
             return _status(found, fail_on)
     click.echo(_printed(found, form), nl=False)
     return _status(found, fail_on)
+
+
+def _wording(
+    stack: contextlib.ExitStack,
+    store: Store,
+    journal: Path | None,
+    max_tokens: int | None,
+    max_usd: float | None,
+) -> Wordings:
+    """A model that words findings. Where it gives no answer the rules' own words stay, and a line says so."""
+    from kb.commands.card import journal_of
+    from kb.critique.model import Wording
+    from kb.llm.budget import Budget, BudgetSpent
+    from kb.llm.client import ChatClient, LlmError, LlmRefused
+    from kb.llm.journal import Journal
+    from kb.llm.settings import settings_from
+
+    settings = settings_from()
+    client = stack.enter_context(ChatClient(settings, Budget(max_tokens, max_usd, settings.price)))
+    kept = Journal(journal or journal_of(store.uri))
+
+    def word(case: Case, verifier: Verifier, found: list[Finding]) -> tuple[list[Finding], list[Refusal]]:
+        try:
+            said = Wording(client, kept, case, verifier).word(found)
+        except LlmRefused:
+            raise
+        except (LlmError, BudgetSpent) as exc:
+            click.echo(f"prlore: findings stay in the rules' words: {exc}", err=True)
+            return found, []
+        return said.findings, said.refused
+
+    return word
 
 
 @dataclass(frozen=True, slots=True)

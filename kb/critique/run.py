@@ -29,6 +29,9 @@ RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
 )  # fmt: skip
 
 
+Wordings = Callable[[Case, Verifier, list[Finding]], tuple[list[Finding], list[Refusal]]]
+
+
 class Critique(Record, frozen=True, kw_only=True):
     """Everything a report prints, in its order."""
 
@@ -48,9 +51,12 @@ class Critique(Record, frozen=True, kw_only=True):
     refused: tuple[Refusal, ...] = ()
     left_out: int = 0
     standing: str = "diff"
+    worded_by: str = ""
 
 
-def review_patch(store: Store, patch: Patch, families: Families, most: int = MOST_FINDINGS) -> Critique:
+def review_patch(
+    store: Store, patch: Patch, families: Families, most: int = MOST_FINDINGS, wording: Wordings | None = None
+) -> Critique:
     """Review a patch against a knowledge base. The same patch and store give the same critique.
 
     Args:
@@ -58,15 +64,26 @@ def review_patch(store: Store, patch: Patch, families: Families, most: int = MOS
         patch: what is reviewed.
         families: the table of families.
         most: findings at most.
+        wording: as of `critique_of`.
     """
-    return critique_of(build_case(store, patch, families), most)
+    return critique_of(build_case(store, patch, families), most, wording)
 
 
-def critique_of(case: Case, most: int = MOST_FINDINGS) -> Critique:
-    """The critique of a case whose history was read."""
+def critique_of(case: Case, most: int = MOST_FINDINGS, wording: Wordings | None = None) -> Critique:
+    """The critique of a case whose history was read.
+
+    Args:
+        case: the patch and what bears on it.
+        most: findings at most.
+        wording: gives the chosen findings other words and order; what it gives back has passed the same checks.
+    """
     patch = case.patch
-    kept, refused = Verifier(case.store, patch, case.history).check(strongest(drafts(case)))
+    verifier = Verifier(case.store, patch, case.history)
+    kept, refused = verifier.check(strongest(drafts(case)))
     chosen = choose(kept)
+    if wording is not None:
+        chosen, more = wording(case, verifier, chosen)
+        refused += more
     spots = best_spots(rank(case.now, patch, case.history).spots)
     flow = flows(patch)
     findings = chosen[:most]

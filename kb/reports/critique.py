@@ -94,7 +94,8 @@ def _verdict(found: Critique) -> str:
         counts[f.severity] = counts.get(f.severity, 0) + 1
     listed = ", ".join(f"{n} {s}" for s, n in counts.items()) or "no finding"
     moment = f" Only what was merged before {markdown_text(found.as_of)} counts." if found.as_of else ""
-    return f"**{listed}.** Every finding cites a past pull request or review thread that was looked up and compared word for word.{moment}"
+    worded = f" Worded by {markdown_text(found.worded_by)}, under the same checks." if found.worded_by else ""
+    return f"**{listed}.** Every finding cites a past pull request or review thread that was looked up and compared word for word.{moment}{worded}"
 
 
 def _charts(found: Critique) -> Iterator[str]:

@@ -2,9 +2,9 @@
 
     .venv/bin/python tests/bench/critique_weights.py --kb KB CASES.jsonl… [--before 2025-12-01]
 
-Only cases merged before the date are used; `prlore eval review` is for those behind it. Logistic regression with a
-ridge, by Newton's method; each pull request weighs the same however many hunks it has. Cases that were taken back as a
-whole, or of which every hunk was mended, teach nothing about order and are left out.
+Only cases merged before the date are used; `prlore eval review` is for those behind it. A softmax over the hunks of each
+pull request with the mended ones as its target, a ridge on standardised weights, gradient descent. Cases that were
+taken back as a whole, or of which every hunk was mended, teach nothing about order and are left out.
 """
 
 from __future__ import annotations
@@ -21,24 +21,22 @@ from kb.critique.opening import from_card
 from kb.critique.ranking import features
 from kb.store import Store
 
-_RIDGE = 2.0
+_RIDGE, _STEPS, _RATE, _MOMENTUM = 1.0, 400, 0.15, 0.9
 _OUT = Path(__file__).resolve().parents[2] / "data" / "critique.json"
 
 
-def fit(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Weights, the intercept last, for standardised columns."""
-    x = np.hstack([x, np.ones((len(x), 1))])
-    beta = np.zeros(x.shape[1])
-    ridge = np.full(x.shape[1], _RIDGE)
-    ridge[-1] = 1e-6
-    for _ in range(50):
-        p = 1 / (1 + np.exp(-np.clip(x @ beta, -30, 30)))
-        gradient = x.T @ (weight * (p - y)) + ridge * beta
-        hessian = (x * (weight * p * (1 - p))[:, None]).T @ x + np.diag(ridge)
-        step = np.linalg.solve(hessian, gradient)
-        beta -= step
-        if np.abs(step).max() < 1e-8:
-            break
+def fit(groups: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Weights for standardised columns: each group is (features of its hunks, their share of the target)."""
+    beta = np.zeros(groups[0][0].shape[1])
+    speed = np.zeros_like(beta)
+    for _ in range(_STEPS):
+        gradient = _RIDGE * beta
+        for x, target in groups:
+            z = x @ beta
+            p = np.exp(z - z.max())
+            gradient += x.T @ (p / p.sum() - target)
+        speed = _MOMENTUM * speed + gradient / len(groups)
+        beta -= _RATE * speed
     return beta
 
 
@@ -53,36 +51,37 @@ def main() -> None:
     parser.add_argument("--most", type=int, default=600, help="cases a file, the newest")
     args = parser.parse_args()
     store = Store.open(args.kb)
-    rows, labels, weights, names = [], [], [], []
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    names: list[str] = []
     for path in args.cases:
         cases = [
             c for c in read_cases(path)
-            if c.mended and c.merged_at < args.before and not c.reverted and c.files >= 2 and len(c.mended) < c.hunks
-        ][-args.most :]  # fmt: skip
+            if c.mended and c.merged_at < args.before and not c.reverted and c.files >= 3 and len(c.mended) < c.hunks
+        ]  # fmt: skip
+        cases = (
+            [cases[i * len(cases) // args.most] for i in range(args.most)]
+            if len(cases) > args.most
+            else cases
+        )
         for case in cases:
             patch = from_card(store, case.id)
             history = read_history(store, patch)
             mended = {(m.path, m.hunk) for m in case.mended}
             hunks = [(f, h) for f in patch.files for h in f.hunks]
-            for file, hunk in hunks:
-                held = features(patch.as_of, patch, history, file, hunk)
-                names = list(held)
-                rows.append([held[n] for n in names])
-                labels.append(float((hunk.path, hunk.header) in mended))
-                weights.append(8.0 / len(hunks))
-    x, y, w = np.array(rows), np.array(labels), np.array(weights)
-    mean, spread = x.mean(axis=0), x.std(axis=0) + 1e-9
-    beta = fit((x - mean) / spread, y, w)
-    plain = beta[:-1] / spread
-    intercept = float(beta[-1] - (plain * mean).sum())
-    for name, value, scaled in sorted(zip(names, plain, beta, strict=False), key=lambda t: -abs(t[2])):
-        print(f"{name:16s} {value:8.3f}  standardised {scaled:7.3f}")
-    learned = {
-        "intercept": round(intercept, 4),
-        "weights": {n: round(float(v), 4) for n, v in zip(names, plain, strict=True)},
-    }
+            held = [features(patch.as_of, patch, history, f, h) for f, h in hunks]
+            target = np.array([float((h.path, h.header) in mended) for _, h in hunks])
+            if target.sum():
+                names = list(held[0])
+                found.append((np.array([[v[n] for n in names] for v in held]), target / target.sum()))
+    every = np.vstack([x for x, _ in found])
+    mean, spread = every.mean(axis=0), every.std(axis=0) + 1e-9
+    beta = fit([((x - mean) / spread, target) for x, target in found])
+    plain = beta / spread
+    for name, value, scaled in sorted(zip(names, plain, beta, strict=True), key=lambda t: -abs(t[2])):
+        print(f"{name:18s} {value:8.3f}  standardised {scaled:7.3f}")
+    learned = {"weights": {n: round(float(v), 4) for n, v in zip(names, plain, strict=True)}}
     _OUT.write_bytes(msgspec.json.format(msgspec.json.encode(learned), indent=1) + b"\n")
-    print(f"{len(y)} hunks, {int(y.sum())} mended; written to {_OUT.name}")
+    print(f"{len(found)} pull requests, {len(every)} hunks; written to {_OUT.name}")
 
 
 if __name__ == "__main__":
