@@ -114,13 +114,3 @@ def apply_edits(source: bytes, starts: Starts, edits: Sequence[Edit]) -> bytes |
 def reversed_edits(edits: Sequence[Edit]) -> list[Edit]:
     """The edits that undo some."""
     return [Edit(e.new_row, e.old_row, e.inserted, e.taken) for e in edits]
-
-
-def fits(source: bytes, starts: Starts, edits: Sequence[Edit]) -> bool:
-    """Whether the lines that edits take out stand where they say, and every edit lies within the source."""
-    lines = len(starts) - 1
-    return all(
-        e.old_row + e.removed <= lines
-        and source[starts[e.old_row] : starts[e.old_row + e.removed]] == b"".join(e.taken)
-        for e in edits
-    )

@@ -23,10 +23,12 @@ from critique_world import (
     thread,
 )
 
+from ingest.trees import read_tree
 from kb.commands.review import review
 from kb.critique.concerns import concerns_of
+from kb.critique.drafts import Checkout
 from kb.critique.findings import fingerprint_of
-from kb.critique.opening import from_card, from_file, from_range
+from kb.critique.opening import checkout_tree, from_card, from_file, from_range, in_checkout, patched_files
 from kb.critique.run import build_case, drafts, review_patch
 from kb.critique.verify import Verifier
 from kb.families import load_families
@@ -138,6 +140,51 @@ def test_a_range_knows_its_own_commits(store, history):
     assert patch.title == "[Perf] Fast eviction order"
     assert [s.name for s in patch.files[0].symbols] == ["RadixCache._ordered_leaves"]
     assert patch.files[0].source == FAST.encode()
+
+
+def test_a_checkout_makes_names_exact_and_lanes_looked_up(store, tmp_path):
+    repo = make_history(tmp_path / "clone")
+    raw = patch_of(repo, FIXED, BASE)
+    patch = from_file(written(tmp_path, raw), store, FAMILIES, REPO)
+    with checkout_tree(repo.path) as tree:
+        exact, checkout = in_checkout(patch, patched_files(patch), tree, FAMILIES)
+        assert (checkout.is_after, checkout.strangers) == (False, ())
+        found = review_patch(store, exact, FAMILIES, checkout=checkout)
+    assert found.findings[0].place.symbol == "RadixCache.evict"
+    assert (found.findings[0].standing, found.standing) == ("checkout", "checkout")
+    assert reviewed(store, tmp_path, raw).findings[0].standing == "unverified"
+    repo.commit("Tests go", {"tests/test_radix.py": None})
+    with checkout_tree(repo.path) as tree:
+        exact, checkout = in_checkout(patch, patched_files(patch), tree, FAMILIES)
+        found = review_patch(store, exact, FAMILIES, checkout=checkout)
+    assert "test_radix" not in found.findings[0].check
+    assert all("test_radix" not in lane for gap in found.gaps for lane in gap.lanes)
+
+
+def test_a_checkout_of_another_state_is_said(store, tmp_path):
+    repo = make_history(tmp_path / "clone")
+    repo.commit("Other text", {PATH: b"x = 1\n"})
+    patch = from_file(written(tmp_path, patch_of(repo, FIXED, BASE)), store, FAMILIES, REPO)
+    with checkout_tree(repo.path) as tree:
+        exact, checkout = in_checkout(patch, patched_files(patch), tree, FAMILIES)
+        found = review_patch(store, exact, FAMILIES, checkout=checkout)
+    assert checkout.strangers == (PATH,)
+    assert found.standing == "diff"
+    assert "another state" in critique_markdown(found)
+
+
+def test_what_is_taken_away_and_still_named_is_asked_about(store, tmp_path):
+    repo = make_history(tmp_path / "clone")
+    repo.commit("A user", {"python/engine/user.py": b"cache.release_node(x)\n"})
+    gone = FIXED.replace(
+        FIXED[FIXED.index("    def release_node") : FIXED.index("    def _ordered_leaves")], ""
+    )
+    repo.commit("Drop it", {PATH: gone.encode()})
+    with repo.open() as repository:
+        patch = from_range(repository, "HEAD", store, FAMILIES, REPO)
+        checkout = Checkout(read_tree(repository, patch.head), is_after=True)
+        found = review_patch(store, patch, FAMILIES, checkout=checkout)
+    assert any("`release_node` is taken away" in q and "2 times" in q for q in found.questions)
 
 
 def test_nothing_to_say_is_said(store, history, tmp_path):

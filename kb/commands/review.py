@@ -14,7 +14,7 @@ from kb.commands.options import UsageProblem, kb_option, open_store, parse_date,
 
 if TYPE_CHECKING:
     from ingest.github.client import Client
-    from kb.critique.drafts import Case
+    from kb.critique.drafts import Case, Checkout
     from kb.critique.findings import Finding, Refusal
     from kb.critique.github import FetchedPull
     from kb.critique.patch import Patch
@@ -95,11 +95,11 @@ def review(
     store = open_store(kb)
     named = _Named(patch, rev, card, pr, parse_repo(repo), checkout, parse_date(as_of, "--as-of"), api_url)
     with contextlib.ExitStack() as stack:
-        opened, client, pull = _open(stack, store, families, named)
+        opened = _open(stack, store, families, named)
         wording = _wording(stack, store, journal, max_tokens, max_usd) if llm else None
-        found = review_patch(store, opened, families, max_findings, wording)
-        if post and client is not None and pull is not None:
-            click.echo(_post(client, pull, found, yes))
+        found = review_patch(store, opened.patch, families, max_findings, wording, opened.checkout)
+        if post and opened.client is not None and opened.pull is not None:
+            click.echo(_post(opened.client, opened.pull, found, yes))
             return _status(found, fail_on)
     click.echo(_printed(found, form), nl=False)
     return _status(found, fail_on)
@@ -151,17 +151,27 @@ class _Named:
     api_url: str
 
 
-def _open(
-    stack: contextlib.ExitStack, store: Store, families: Families, named: _Named
-) -> tuple[Patch, Client | None, FetchedPull | None]:
-    """The patch that was named, with the texts of its files where a clone has them; with --pr the way to GitHub as well."""
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """The patch that was named, the clone to look things up in, and with --pr the way to GitHub."""
+
+    patch: Patch
+    checkout: Checkout | None = None
+    client: Client | None = None
+    pull: FetchedPull | None = None
+
+
+def _open(stack: contextlib.ExitStack, store: Store, families: Families, named: _Named) -> _Opened:
     from ingest.git import open_repository
+    from ingest.trees import read_tree
     from kb.critique import opening
+    from kb.critique.drafts import Checkout
 
     client, pull = None, None
     if named.rev:
         repository = stack.enter_context(open_repository(named.checkout or Path()))
-        return opening.from_range(repository, named.rev, store, families, named.repo, named.as_of), None, None
+        made = opening.from_range(repository, named.rev, store, families, named.repo, named.as_of)
+        return _Opened(made, Checkout(read_tree(repository, made.head), is_after=True))
     if named.pr:
         client = stack.enter_context(open_client(named.api_url, None))
         pull = _fetch(client, named, families)
@@ -173,10 +183,11 @@ def _open(
         assert named.patch is not None
         made = opening.from_file(named.patch, store, families, named.repo, named.as_of)
         files = opening.patched_files(made)
-    if named.checkout is not None:
-        tree = stack.enter_context(opening.checkout_tree(named.checkout))
-        made, _ = opening.in_checkout(made, files, tree, families)
-    return made, client, pull
+    if named.checkout is None:
+        return _Opened(made, None, client, pull)
+    tree = stack.enter_context(opening.checkout_tree(named.checkout))
+    made, checkout = opening.in_checkout(made, files, tree, families)
+    return _Opened(made, checkout, client, pull)
 
 
 def _fetch(client: Client, named: _Named, families: Families) -> FetchedPull:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ingest.trees import Tree
 from kb.critique.findings import (
     Concern,
     Finding,
@@ -16,7 +17,7 @@ from kb.critique.findings import (
     ThreadPrecedent,
     fingerprint_of,
 )
-from kb.critique.history import History
+from kb.critique.history import History, PastPull
 from kb.critique.patch import Patch, PatchHunk
 from kb.critique.sweep import Swept
 from kb.families import Families
@@ -24,8 +25,28 @@ from kb.store import Store
 
 
 @dataclass(frozen=True)
+class Checkout:
+    """A clone at one commit.
+
+    Attributes:
+        tree: its files.
+        is_after: whether the change is applied in it.
+        strangers: paths of the patch whose text in it fits neither side.
+    """
+
+    tree: Tree
+    is_after: bool
+    strangers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Case:
-    """One review: the patch and all that was found to bear on it. `now` is the moment ages count back from."""
+    """One review: the patch and all that was found to bear on it.
+
+    Attributes:
+        now: the moment ages count back from.
+        checkout: a clone in which what is said beyond the diff is looked up, None where none was named.
+    """
 
     store: Store
     patch: Patch
@@ -33,6 +54,16 @@ class Case:
     swept: Swept
     now: str
     families: Families
+    checkout: Checkout | None = None
+
+    def lane(self, pull: PastPull) -> str:
+        """The test that a past change brought, as something to run; one that the checkout has lost is not named."""
+        tests = self.there(pull.tests)
+        return f", with `{clean(tests[0])}`" if tests else ""
+
+    def there(self, paths: Sequence[str]) -> list[str]:
+        """Those of some paths that the checkout has; all where none was named."""
+        return [p for p in paths if self.checkout is None or self.checkout.tree.has(p)]
 
     @property
     def title_families(self) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from ingest.trees import definitions, mentions
 from kb.critique.drafts import Case, clean, named, short
 from kb.critique.findings import Finding, Record
 from kb.critique.history import PastPull, days_between
@@ -11,6 +12,8 @@ from kb.critique.ranking import Spot
 from kb.critique.rules_facts import NUMBER, code_hunks
 
 _LANES = 3
+_TELLING = 6  # characters of a name that is looked up in a checkout
+_LOOKED_UP = 20
 _WIDE = 30  # files: a change of that many says nothing of the tests of one of them
 _RECENT = 400  # days: older lanes may be gone
 
@@ -41,6 +44,7 @@ def questions(case: Case) -> list[str]:
     if patch.facts.flags_removed:
         listed = ", ".join(f"`{n}`" for n in patch.facts.flags_removed[:3])
         asked.append(f"What should users of {listed} write now?")
+    asked += _left_behind(case)
     cut = [f.path for f in patch.files if f.cut]
     if cut:
         listed = ", ".join(f"`{clean(p)}`" for p in cut[:2])
@@ -48,6 +52,28 @@ def questions(case: Case) -> list[str]:
             f"Not read whole: {listed}{f' and {len(cut) - 2} more' if len(cut) > 2 else ''}. What changes there?"
         )
     return asked[:4]
+
+
+def _left_behind(case: Case) -> list[str]:
+    """Definitions and flags that the patch takes away and the checkout still names."""
+    checkout = case.checkout
+    if checkout is None or not checkout.is_after:
+        return []
+    gone = [
+        s.name.split(".")[-1]
+        for f in case.patch.files
+        for s in f.symbols
+        if s.change == "removed" and s.kind in ("function", "method", "class", "kernel", "struct")
+    ]
+    names = [n for n in dict.fromkeys(gone) if len(n) >= _TELLING and not n.startswith("__")][:_LOOKED_UP]
+    flags = list(case.patch.facts.flags_removed)[:_LOOKED_UP]
+    counts = mentions(checkout.tree, [*names, *flags])
+    elsewhere = {p.name for p in definitions(checkout.tree, [n for n in names if n in counts])}
+    left = [n for n in (*names, *flags) if n in counts and n not in elsewhere]
+    return [
+        f"`{clean(n)}` is taken away, and the checkout still names it {counts[n]} times: is that on purpose?"
+        for n in left[:2]
+    ]
 
 
 def gaps(case: Case) -> list[Gap]:
@@ -59,12 +85,13 @@ def gaps(case: Case) -> list[Gap]:
     if not hunks:
         return found
     near = _near(case)
+    beyond = case.there
     if not groups["test"]:
-        lanes, pulls = _lanes([(p, p.tests) for p in near])
+        lanes, pulls = _lanes([(p, tuple(beyond(p.tests))) for p in near])
         where = named(hunks[0].symbol, hunks[0].path)
         found.append(Gap(what=f"No test in the diff; {where} changes most.", lanes=lanes, pulls=pulls))
     if (patch.kind == "perf" or groups["kernel"]) and not groups["benchmark"]:
-        lanes, pulls = _lanes([(p, p.benchmarks or p.facts.commands) for p in near])
+        lanes, pulls = _lanes([(p, tuple(beyond(p.benchmarks)) or p.facts.commands) for p in near])
         found.append(Gap(what="No benchmark in the diff.", lanes=lanes, pulls=pulls))
     return found
 

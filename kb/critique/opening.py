@@ -14,18 +14,19 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ingest.diffs import parse_hunks
-from ingest.edits import apply_edits, edits_of, fits, line_starts, reversed_edits
+from ingest.diffs import decode, parse_hunks
+from ingest.edits import apply_edits, edits_of, line_starts, reversed_edits
 from ingest.errors import DiffMismatch, GitFailed, PrloreError
 from ingest.git import Repository, open_repository
 from ingest.logstream import RawFile, changes_between
 from ingest.patches import LARGEST_PATCH, PatchedFile, read_patch
 from ingest.paths import language_of
-from ingest.records import CommitHead, Symbol
+from ingest.records import CommitHead, Hunk, Symbol
 from ingest.subjects import parse_subject
 from ingest.symbols import symbols_between
 from ingest.trees import Tree, read_tree
 from kb.cards import decode_card
+from kb.critique.drafts import Checkout
 from kb.critique.findings import Record
 from kb.critique.patch import Patch, patch_of_card, patch_of_files
 from kb.distill import utc
@@ -33,7 +34,7 @@ from kb.families import Families
 from kb.filters import one_of
 from kb.references import parse_card_id
 from kb.store import Store
-from kb.stored_diff import stored_diffs
+from kb.stored_diff import hunk_lines, stored_diffs
 
 _FILES_READ = 300  # whole files of one patch
 _LARGEST = 2 << 20
@@ -247,14 +248,15 @@ def checkout_tree(path: Path) -> Iterator[Tree]:
 
 def in_checkout(
     patch: Patch, files: Sequence[PatchedFile], tree: Tree, families: Families
-) -> tuple[Patch, tuple[str, ...]]:
+) -> tuple[Patch, Checkout]:
     """The patch with the text of its files from a clone that has it applied, or that it applies to.
 
     Returns:
-        The patch, and the paths whose text in the clone fits neither side.
+        The patch, and the clone as a place to look things up in.
     """
     sources: dict[str, Source] = {}
     strangers: list[str] = []
+    is_after = True
     for f in files[:_FILES_READ]:
         if not f.hunks or language_of(f.path) is None:
             continue
@@ -263,30 +265,44 @@ def in_checkout(
             strangers.append(f.path)
         else:
             sources[f.path] = source
+            is_after = is_after and (source.new is None or tree.read(f.path) == source.new)
     made = _with_sources(
         patch.subject, patch.repo, patch.title, patch.message, files, families, sources,
         as_of=patch.as_of, own=patch.own, head=patch.head,
     )  # fmt: skip
-    return made, tuple(strangers)
+    return made, Checkout(tree, is_after and not strangers, tuple(strangers))
 
 
 def _fitting(file: PatchedFile, tree: Tree) -> Source | None:
     """Both texts of a file, from whichever of them the clone has."""
     edits = edits_of(file.patch)
-    undo = reversed_edits(edits)
     if file.status != "deleted" and tree.has(file.path):
         new = tree.read(file.path)
-        starts = line_starts(new)
-        if len(new) <= _LARGEST and fits(new, starts, undo):
-            return Source(old=None if file.status == "added" else apply_edits(new, starts, undo), new=new)
+        if len(new) <= _LARGEST and _stands(new, file.hunks, "+"):
+            old = (
+                None if file.status == "added" else apply_edits(new, line_starts(new), reversed_edits(edits))
+            )
+            return Source(old=old, new=new)
     if file.status == "added":
         return Source(new=apply_edits(b"", line_starts(b""), edits))
     if tree.has(file.old_path):
         old = tree.read(file.old_path)
-        starts = line_starts(old)
-        if len(old) <= _LARGEST and fits(old, starts, edits):
-            return Source(old=old, new=None if file.status == "deleted" else apply_edits(old, starts, edits))
+        if len(old) <= _LARGEST and _stands(old, file.hunks, "-"):
+            new_text = None if file.status == "deleted" else apply_edits(old, line_starts(old), edits)
+            return Source(old=old, new=new_text)
     return None
+
+
+def _stands(source: bytes, hunks: Sequence[Hunk], mark: str) -> bool:
+    """Whether one side of every hunk, context included, stands in a text where its header says."""
+    lines = decode(source).split("\n")
+    for hunk in hunks:
+        first, count = (hunk.new_start, hunk.new_lines) if mark == "+" else (hunk.old_start, hunk.old_lines)
+        at = first - 1 if count else first
+        wanted = [row[1:] for row in hunk_lines(hunk) if row[:1] in (mark, " ", "")]
+        if lines[at : at + count] != wanted:
+            return False
+    return True
 
 
 def patched_files(patch: Patch) -> list[PatchedFile]:

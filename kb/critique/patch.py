@@ -26,13 +26,14 @@ _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{2,}")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of a hunk; `old` and `new` are its numbers, 0 on the side that lacks it."""
+    """One line of a hunk; `old` and `new` are its numbers, 0 on the side that lacks it, `at` where it is or was on the new side."""
 
     mark: str
     text: str
     old: int
     new: int
     kind: LineKind
+    at: int = 0
 
 
 @dataclass(frozen=True)
@@ -193,7 +194,7 @@ def numbered(path: str, hunk: Hunk) -> tuple[Line, ...]:
         mark = raw[:1] or " "
         if mark not in "+- ":
             continue
-        lines.append(Line(mark, raw[1:], 0 if mark == "+" else old, 0 if mark == "-" else new, kind))
+        lines.append(Line(mark, raw[1:], 0 if mark == "+" else old, 0 if mark == "-" else new, kind, new))
         old += mark != "+"
         new += mark != "-"
     return tuple(lines)
@@ -236,12 +237,14 @@ def _read_off(hunk: Hunk, lines: Sequence[Line]) -> list[str]:
 
 
 def _innermost(symbols: Sequence[Symbol], row: Line) -> str:
-    number = row.new if row.mark == "+" else row.old
-    fitting = [
-        s for s in symbols
-        if s.end and s.start <= number <= s.end and (row.mark == "+") == (s.change != "removed")
-    ]  # fmt: skip
-    return min(fitting, key=lambda s: (s.end - s.start, s.name)).name if fitting else ""
+    """The definition around a line: of a removed line one that went with it, else the one it stood in."""
+    gone = [
+        s
+        for s in symbols
+        if row.mark == "-" and s.change == "removed" and s.end and s.start <= row.old <= s.end
+    ]
+    left = [s for s in symbols if s.change != "removed" and s.end and s.start <= row.at <= s.end]
+    return min(gone or left, key=lambda s: (s.end - s.start, s.name)).name if gone or left else ""
 
 
 def patch_of_files(

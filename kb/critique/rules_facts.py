@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from ingest.paths import shared_area
-from kb.critique.drafts import Case, draft, named, short
+from kb.critique.drafts import Case, clean, draft, named, short
 from kb.critique.findings import Finding, PullPrecedent, quote_sha
 from kb.critique.history import PastPull, days_between, read_pulls
 from kb.critique.patch import PatchFile, PatchHunk, same_definition
@@ -57,6 +57,8 @@ def untested_change(case: Case) -> Iterator[Finding]:
         if not inside and len(tested) < 2:
             continue
         for pull in reversed(inside or tested):
+            if not case.there(pull.tests):
+                continue
             symbol = hunk.symbol if pull in inside else ""
             precedent = pull_precedent(case.history, pull, hunk.path, symbol)
             if precedent is not None:
@@ -64,7 +66,7 @@ def untested_change(case: Case) -> Iterator[Finding]:
                 yield draft(
                     hunk, "untested-change", "minor", "tests",
                     f"{lines} changed lines of code and no test; a slip in {named(hunk.symbol, hunk.path)} would pass unseen, as before {short(pull.id)}.",
-                    f"Add a case, or say which one covers it: {short(pull.id)} brought `{pull.tests[0]}`.",
+                    f"Add a case, or say which one covers it: {short(pull.id)} brought `{clean(case.there(pull.tests)[0])}`.",
                     0.5 + 0.2 * bool(inside) + min(len(hunk.behaviour), 50) / 200, [precedent],
                 )  # fmt: skip
                 return
@@ -120,11 +122,11 @@ def flag_without_docs(case: Case) -> Iterator[Finding]:
         precedent = _documenting(case, hunk)
         if precedent is not None:
             lines = [r for r in hunk.lines if r.mark == "+" and any(f in r.text for f in shown)][:1]
-            listed = ", ".join(f"`{f}`" for f in shown[:3])
+            listed = ", ".join(f"`{clean(f)}`" for f in shown[:3])
             yield draft(
                 hunk, "flag-without-docs", "minor", "docs",
                 f"{listed} is new and no page of the docs names it; users of {short(precedent.target)} waited for {short(precedent.id)} to document a flag.",
-                f"Add {listed} to `{precedent.path}`, with its default.",
+                f"Add {listed} to `{clean(precedent.path)}`, with its default.",
                 0.6, [precedent], place=hunk.place("new", lines),
             )  # fmt: skip
             return

@@ -53,7 +53,7 @@ def undone_fixes(case: Case) -> Iterator[Finding]:
             yield draft(
                 hunk, "undoes-fix", severity, _concern(fix),
                 f"Takes out {count} of {named(hunk.symbol, hunk.path)} that {short(pull)} put in as a fix.",
-                f"Show that the case of {short(pull)} still works without them{_lane(fix)}, or keep them.",
+                f"Show that the case of {short(pull)} still works without them{case.lane(fix)}, or keep them.",
                 2.0 + share + min(len(lines), 10) / 10, [precedent], place=hunk.place("old", _together(lines, "old")),
             )  # fmt: skip
 
@@ -76,7 +76,7 @@ def restored_lines(case: Case) -> Iterator[Finding]:
             yield draft(
                 hunk, "restores-reverted", "major", _concern(fix),
                 f"Puts {count} back into {named(hunk.symbol, hunk.path)} that {short(pull)} {verb}.",
-                f"Say what differs from the state that {short(pull)} took back, and run what failed then{_lane(fix)}.",
+                f"Say what differs from the state that {short(pull)} took back, and run what failed then{case.lane(fix)}.",
                 1.8 + min(len(lines), 10) / 10 + (0.5 if fix.relation == "reverts" else 0.0), [precedent],
                 place=hunk.place("new", _together(lines, "new")),
             )  # fmt: skip
@@ -174,7 +174,7 @@ def fixed_before(case: Case) -> Iterator[Finding]:
             hunk, "fixed-before", severity, _concern(best),
             f"{named(hunk.symbol, hunk.path)} {did} before over {shared} ({short(best.id)}{', also ' + others if others else ''}); "
             "this hunk changes them again.",
-            f"Go through the case of {short(best.id)} with this change{_lane(best)}.",
+            f"Go through the case of {short(best.id)} with this change{case.lane(best)}.",
             min(strength, 3.0) / 2, [x for _, _, x in held],
         )  # fmt: skip
 
@@ -228,8 +228,3 @@ def _decay(case: Case, pull: PastPull) -> float:
 
 def _concern(pull: PastPull) -> Concern:
     return pull.concerns[0] if pull.concerns else "correctness"
-
-
-def _lane(pull: PastPull) -> str:
-    """The test that a past change brought, as something to run."""
-    return f", with `{pull.tests[0]}`" if pull.tests else ""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+
+import msgspec
 
 from kb.critique.calls import flows
 from kb.critique.chart import Chart, charts
 from kb.critique.comprehension import statements
-from kb.critique.drafts import Case
-from kb.critique.findings import CONCERNS, SEVERITIES, Finding, Record, Refusal
+from kb.critique.drafts import Case, Checkout
+from kb.critique.findings import CONCERNS, SEVERITIES, Finding, Record, Refusal, Standing
 from kb.critique.gaps import Gap, gaps, questions, residual
 from kb.critique.history import read_history
 from kb.critique.patch import Patch
@@ -23,6 +26,7 @@ from kb.families import Families
 from kb.store import Store
 
 MOST_FINDINGS = 5
+_PATH = re.compile(r"`([^`\s]+/[^`\s]+\.\w+)`")
 _DRAFTS = 40  # that are checked, the strongest
 RULES: tuple[Callable[[Case], Iterator[Finding]], ...] = (
     undone_fixes, restored_lines, fixed_before, asked_before, claim_without_numbers, flag_without_docs, shared_file, untested_change,
@@ -50,13 +54,14 @@ class Critique(Record, frozen=True, kw_only=True):
     residual: str
     refused: tuple[Refusal, ...] = ()
     left_out: int = 0
-    standing: str = "diff"
+    standing: Standing = "unverified"
     worded_by: str = ""
 
 
 def review_patch(
-    store: Store, patch: Patch, families: Families, most: int = MOST_FINDINGS, wording: Wordings | None = None
-) -> Critique:
+    store: Store, patch: Patch, families: Families, most: int = MOST_FINDINGS, wording: Wordings | None = None,
+    checkout: Checkout | None = None,
+) -> Critique:  # fmt: skip
     """Review a patch against a knowledge base. The same patch and store give the same critique.
 
     Args:
@@ -65,8 +70,9 @@ def review_patch(
         families: the table of families.
         most: findings at most.
         wording: as of `critique_of`.
+        checkout: where what is said beyond the diff is looked up.
     """
-    return critique_of(build_case(store, patch, families), most, wording)
+    return critique_of(build_case(store, patch, families, checkout), most, wording)
 
 
 def critique_of(case: Case, most: int = MOST_FINDINGS, wording: Wordings | None = None) -> Critique:
@@ -86,23 +92,40 @@ def critique_of(case: Case, most: int = MOST_FINDINGS, wording: Wordings | None 
         refused += more
     spots = best_spots(rank(case.now, patch, case.history).spots)
     flow = flows(patch)
-    findings = chosen[:most]
+    findings = [_standing(case, f) for f in chosen[:most]]
     return Critique(
         subject=patch.subject, repo=patch.repo, title=patch.title, head=patch.head, as_of=patch.as_of,
         comprehension=tuple(statements(patch, flow)), charts=tuple(charts(flow)), sweep=case.swept.sweep,
         findings=tuple(findings), focus=spots, questions=tuple(questions(case)), gaps=tuple(gaps(case)),
         residual=residual(case, findings, spots), refused=tuple(refused), left_out=len(chosen) - len(findings),
+        standing=_whole_standing(case),
     )  # fmt: skip
 
 
-def build_case(store: Store, patch: Patch, families: Families) -> Case:
+def _standing(case: Case, finding: Finding) -> Finding:
+    """The finding with how far it was looked up: within the diff, in a checkout, or naming files nobody looked at."""
+    own = {n for f in case.patch.files for n in f.names}
+    named = {n for text in (finding.failure, finding.check) for n in _PATH.findall(text)} - own
+    if not named:
+        return finding
+    seen = case.checkout is not None and all(case.checkout.tree.has(n) for n in named)
+    return msgspec.structs.replace(finding, standing="checkout" if seen else "unverified")
+
+
+def _whole_standing(case: Case) -> Standing:
+    if case.checkout is None:
+        return "unverified"
+    return "checkout" if not case.checkout.strangers else "diff"
+
+
+def build_case(store: Store, patch: Patch, families: Families, checkout: Checkout | None = None) -> Case:
     """All that bears on a patch."""
     history = read_history(store, patch)
     swept = sweep_precedents(store, patch, history, families)
     newest = max((p.merged_at for p in history.pulls.values()), default="")
     # ages count from the patch's moment or the newest card: the clock would make two runs differ
     now = patch.as_of or newest or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Case(store, patch, history, swept, now, families)
+    return Case(store, patch, history, swept, now, families, checkout)
 
 
 def drafts(case: Case) -> list[Finding]:

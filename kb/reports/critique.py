@@ -17,7 +17,7 @@ _SHOWN = 8
 _STANDING = {
     "diff": "",
     "checkout": " · checked in the checkout",
-    "unverified": " · unverified outside the diff",
+    "unverified": " · names a file outside the diff, unverified",
 }
 
 
@@ -244,7 +244,13 @@ def _summary(found: Critique) -> str:
     if found.sweep.recurring:
         parts.append(f"What recurs here is {found.sweep.recurring[0].concern}.")
     if found.standing == "unverified":
-        parts.append("Nothing outside the diff was verified: give `--checkout`.")
+        parts.append(
+            "No checkout was given, so files outside the diff that are named here were not looked up."
+        )
+    elif found.standing == "diff":
+        parts.append(
+            "The checkout has other text in some of these files: it is of another state than the diff."
+        )
     return " ".join(parts)
 
 
