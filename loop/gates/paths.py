@@ -26,7 +26,7 @@ _RULES: tuple[tuple[Place, str, re.Pattern[str]], ...] = (
     ("outside", "GIT_FILE", re.compile(r"(^|/)\.gitignore$|(^|/)\.git[^/]*$")),
     ("forbidden", "STARTUP_HOOK", re.compile(r"(^|/)(sitecustomize|usercustomize)(\.py|/|\.[^/]*\.so$)|\.(pth|egg-link|pyc|pyo)$|(^|/)__pycache__/|(^|/)[^/]*\.(dist|egg)-info/")),
     ("outside", "TEST_HOOK", re.compile(r"(^|/)conftest\.py$|(^|/)(pytest|tox)\.(ini|toml)$|(^|/)\.?(noxfile\.py|coveragerc)$")),
-    ("outside", "DEPENDENCY", re.compile(r"(^|/)(pyproject[^/]*\.toml|setup\.(py|cfg)|manifest\.in|constraints[^/]*\.txt|pipfile|environment\.ya?ml|package(-lock)?\.json|cargo\.(toml|lock)|go\.(mod|sum))$|(^|/)requirements[^/]*(/|\.txt$|\.in$)|\.lock$|^3rdparty/|^third_party/")),
+    ("outside", "DEPENDENCY", re.compile(r"(^|/)(pyproject[^/]*\.toml|setup\.(py|cfg)|manifest\.in|constraints[^/]*\.txt|pipfile|environment\.ya?ml|package(-lock)?\.json|cargo\.(toml|lock)|go\.(mod|sum))$|(^|/)requirements[^/]*(/|\.txt$|\.in$)|\.lock$|^3rdparty/|^third_party/|^cmake/external_projects/")),
     ("outside", "IMAGE", re.compile(r"(^|/)(dockerfile[^/]*|docker|\.devcontainer)(/|$)|\.dockerfile$|(^|/)\.dockerignore$|(^|/)makefile$")),
     ("outside", "AGENT_FILE", re.compile(r"(^|/)(agents|claude|gemini)\.md$|(^|/)\.(claude|cursor|codex|aider[^/]*|opencode|windsurf)(/|$)|(^|/)\.(cursorrules|mcp\.json)$|(^|/)copilot-instructions\.md$")),
     ("outside", "DOT_FILE", re.compile(r"^\.[^/]+$|(^|/)\.env$")),

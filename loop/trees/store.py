@@ -22,6 +22,7 @@ _WHO = {
     for role in ("AUTHOR", "COMMITTER")
     for what, value in (("NAME", "prlore"), ("EMAIL", "prlore@localhost"), ("DATE", "1735689600 +0000"))
 }
+_TREES_KEPT = 6  # lists of a tree's files that are kept; an engine has some 5,000
 FILE, EXECUTABLE, SYMLINK, SUBMODULE = "100644", "100755", "120000", "160000"
 
 
@@ -53,6 +54,9 @@ class TreeStore:
 
     def __init__(self, repository: Repository) -> None:
         self.repository = repository
+        # both are facts about objects that never change
+        self._names: dict[str, str] = {}
+        self._entries: dict[str, dict[str, Entry]] = {}
 
     @classmethod
     def at(cls, folder: Path, source: Path) -> TreeStore:
@@ -74,6 +78,8 @@ class TreeStore:
         Raises:
             TreeError: there is none.
         """
+        if name in self._names:
+            return self._names[name]
         try:
             out = self.repository.run(
                 "rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{tree}}"
@@ -82,7 +88,10 @@ class TreeStore:
             raise TreeError(
                 f"no tree named {name!r} in {self.repository.source}: give a whole commit name"
             ) from None
-        return out.decode().strip()
+        found = out.decode().strip()
+        if len(name) == len(found):  # a whole object name, no name of a ref
+            self._names[name] = found
+        return found
 
     @contextmanager
     def index(self, tree: str) -> Iterator[dict[str, str]]:
@@ -92,11 +101,23 @@ class TreeStore:
             self.repository.run("read-tree", self.tree_of(tree), variables=variables)
             yield variables
 
-    def entries(self, tree: str, paths: Sequence[str] = ()) -> dict[str, Entry]:
+    def entries(self, tree: str, paths: Sequence[str] = ()) -> Mapping[str, Entry]:
         """Files of a tree, all of them or those of some paths; folders are gone through."""
-        raw = self.repository.run("ls-tree", "-r", "-z", "--full-tree", self.tree_of(tree), "--", *paths)
+        name = self.tree_of(tree)
+        if name not in self._entries:
+            if len(self._entries) >= _TREES_KEPT:
+                self._entries.pop(next(iter(self._entries)))
+            self._entries[name] = self._list(name)
+        held = self._entries[name]
+        if not paths:
+            return held
+        wanted = {path: held[path] for path in paths if path in held}
+        folders = tuple(f"{path}/" for path in paths if path not in held)
+        return wanted | {path: entry for path, entry in held.items() if folders and path.startswith(folders)}
+
+    def _list(self, tree: str) -> dict[str, Entry]:
         found = {}
-        for row in raw.split(b"\0"):
+        for row in self.repository.run("ls-tree", "-r", "-z", "--full-tree", tree).split(b"\0"):
             if row:
                 head, _, path = row.partition(b"\t")
                 mode, _, blob = head.decode().split(" ")

@@ -27,11 +27,13 @@ class Brought:
         tree: target plus pull request; with conflicts, plus what it stands on, and the rest of the pull request.
         conflicts: in code, empty when it is clean.
         stands_on: commits that were brought before it.
+        left_out: files of the pull request that stay as the target has them.
     """
 
     tree: str
     conflicts: tuple[Conflict, ...]
     stands_on: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def is_clean(self) -> bool:
@@ -63,24 +65,20 @@ def bring(trees: TreeStore, target: str, ours: str, pull: Pull) -> Brought:
         tree = step.tree
     again = _merge(trees, tree, pull.parent, pull.sha)
     if again.is_clean or len(again.conflicts) < len(plain.conflicts):
-        return Brought(again.tree, again.conflicts, tuple(below))
+        return Brought(again.tree, again.conflicts, tuple(below), again.left_out)
     return plain
 
 
 def _merge(trees: TreeStore, ours: str, base: str, theirs: str) -> Brought:
     """Three ways, without what is outside of a measurement, and with ours where only a companion conflicts."""
-    kept = without(
-        trees,
-        base,
-        theirs,
-        [c.path for c in changes(trees, base, theirs) if rule_on(c.path).place == "outside"],
-    )
+    outside = [c.path for c in changes(trees, base, theirs) if rule_on(c.path).place == "outside"]
+    kept = without(trees, base, theirs, outside)
     merged = three_way(trees, base, ours, kept)
     companions = [c.path for c in merged.conflicts if rule_on(c.path).place == "companion"]
     if companions:
         kept = without(trees, base, kept, companions)
         merged = three_way(trees, base, ours, kept)
-    return Brought(merged.tree, merged.conflicts)
+    return Brought(merged.tree, merged.conflicts, (), (*outside, *companions))
 
 
 def without(trees: TreeStore, base: str, theirs: str, paths: Sequence[str]) -> str:

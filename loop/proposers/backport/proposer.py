@@ -102,7 +102,7 @@ class BackportProposer:
             settled = self._settler.settle(conflict, marked, candidate.pull.title, budget)
             if settled is not None:
                 whole = store.with_contents(brought.tree, {conflict.path: settled.content})
-                done = Brought(whole, (), brought.stands_on)
+                done = Brought(whole, (), brought.stands_on, brought.left_out)
                 return self._hand_in(
                     bundle, tree, candidate, done, settled.cost, settled.prompts, settled_in=conflict.path
                 )
@@ -116,6 +116,8 @@ class BackportProposer:
         claim = [f"{pull.id} ({pull.sha[:12]}), {candidate.days:.0f} days after the target: {pull.title}"]
         if brought.stands_on:
             claim.append(f"with {', '.join(sha[:12] for sha in brought.stands_on)}, which it stands on")
+        if brought.left_out:
+            claim.append(f"Left out: {', '.join(brought.left_out[:20])}")
         if settled_in:
             claim.append(f"a conflict in {settled_in} was settled by a model")
         return self._desk.patch(
