@@ -15,7 +15,7 @@ class Setting(NamedTuple):
 
 SETTINGS = (
     Setting("PRLORE_KB", "the knowledge base: a folder, or any address LanceDB takes (`s3://…`)", "the user data folder, `prlore/kb`"),
-    Setting("PRLORE_CACHE", "where parsed traces are kept", "the user cache folder, `prlore`"),
+    Setting("PRLORE_CACHE", "where parsed traces and the arrays that answer questions are kept", "the user cache folder, `prlore`"),
     Setting("PRLORE_MCP_TOKEN", "the secret that callers of `prlore mcp --http` send as `Authorization: Bearer …`", "none; needed when `--host` is not loopback"),
     Setting("PRLORE_LLM_BASE_URL", "an OpenAI-compatible endpoint for reviews by a model, up to and with `/v1`", "none"),
     Setting("PRLORE_LLM_MODEL", "the model's name there", "none"),
