@@ -49,6 +49,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "ncu": ("analysis.commands.ncu", "ncu", "Digest Nsight Compute counters into one next edit."),
     "bench": ("analysis.commands.bench", "bench", "Compare serving benchmarks of any client."),
     "site": ("loop.commands.site", "site", "Make static pages of all that is held, and show them."),
+    "loop": (
+        "loop.commands.campaign",
+        "loop",
+        "Run optimisation campaigns that can't lie and can't be killed.",
+    ),
     "embed": ("kb.commands.embed", "embed", "Give the cards vectors of a model."),
     "train": ("kb.commands.train", "train", "Make the models and weights in data/ anew."),
     "starter": ("kb.commands.starter", "starter", "Keep the embedded cards in data/cards true."),

@@ -71,6 +71,12 @@ class Server(Protocol):
             PrloreError: this engine can't profile, with the reason.
         """
 
+    def pause(self) -> None:
+        """Stop it where it is while another is measured."""
+
+    def resume(self) -> None:
+        """Let it go on."""
+
     def stop(self) -> None:
         """End the whole process group; returns when it is gone. Stopping twice is once."""
 

@@ -51,7 +51,7 @@ OWNERS = {
     "github": {"ingest/github/client.py", "ingest/github/connection.py", "ingest/github/retry.py"},
     "requests": {"ingest/github/connection.py"},
     "urllib3": {"ingest/github/retry.py"},
-    "sqlite3": {"ingest/github/ledger.py"},
+    "sqlite3": {"ingest/github/ledger.py", "loop/campaign/database.py", "loop/campaign/errors.py"},
     "unidiff": {"ingest/diffs.py"},
     "tree_sitter": {"ingest/outline.py", "ingest/calls.py"},
     "httpx": {"kb/llm/client.py"},
@@ -60,8 +60,13 @@ OWNERS = {
     "tokenizers": {"kb/encoders/onnx_session.py", "loop/load/prompts.py"},
     "aiohttp": {"loop/load/client.py", "loop/load/__main__.py"},
     "optuna": {"loop/fair/search.py"},
-    "matplotlib": {"analysis/bench/plots.py"},
-    "scipy": {"analysis/bench/intervals.py"},
+    "matplotlib": {"analysis/bench/plots.py", "loop/reports/plots.py"},
+    "scipy": {
+        "analysis/bench/intervals.py",
+        "loop/stats/eprocess.py",
+        "loop/stats/decide.py",
+        "loop/stats/intervals.py",
+    },
     "jinja2": {"loop/site/pages.py"},
     "pygments": {"loop/site/highlight.py"},
     "markdown_it": {"loop/site/prose.py"},
@@ -77,6 +82,7 @@ STARTERS = {
     "ingest/git.py",
     "ingest/github/tokens.py",
     "kb/doctor.py",
+    "loop/campaign/processes.py",  # steps of a campaign
     "loop/engines/process.py",  # servers and the load generator
     "loop/engines/supervisor.py",  # becomes a server's parent, so that none outlives its driver
     "loop/sandbox/limits.py",  # becomes the command, after it has bound itself

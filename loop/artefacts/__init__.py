@@ -1,0 +1,1 @@
+"""What a campaign stores, by when it comes into being; `loop.records` has all names."""

@@ -1,0 +1,1 @@
+"""Views of a campaign: rendered from what is stored, never read back."""
