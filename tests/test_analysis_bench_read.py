@@ -361,7 +361,7 @@ def test_a_result_with_anything_in_any_place_is_read_or_refused(tmp_path_factory
         data = mutated(data, rng, values)
     path = tmp_path_factory.getbasetemp() / "fuzz.json"
     path.write_text(json.dumps(data))
-    for made in ("text", "json", "csv"):
+    for made in ("text", "json", "csv", "html"):
         out = click.testing.CliRunner().invoke(cli, ["bench", "compare", str(path), "--format", made])
         assert out.exception is None or isinstance(out.exception, (AnalysisError, SystemExit)), out.exc_info
 

@@ -28,7 +28,7 @@ _TITLES |= {
     for s in ("p50", "mean", "p99")
 }
 
-_DEFINITIONS = (
+DEFINITIONS = (
     Column("rank", "rank", definition="1 for the best and for whoever can't be told apart from it; - may not win"),
     Column("to_best", "vs best", definition="the first metric relative to the leader's; [] its 95% interval, ~ from assumed noise"),
     Column("interval", "+/-", definition="half of the 95% t interval of the mean over repeats"),
@@ -39,16 +39,16 @@ def as_text(comparison: Comparison) -> str:
     """For a terminal."""
     parts = []
     for table in comparison.tables:
-        lines = [f"== {plain(table.label)}", to_text(_people(table))]
-        lines.append(plain(_verdict(table)))
+        lines = [f"== {plain(table.label)}", to_text(people(table))]
+        lines.append(plain(verdict(table)))
         lines += [f"  {engine}: {plain(o.text)}" for engine, o in table.by_framework.items()]
-        lines += [f"  - {plain(r)}" for r in _remarks(table)]
+        lines += [f"  - {plain(r)}" for r in remarks(table)]
         parts.append("\n".join(lines))
-    tail = [plain(line) for line in _not_compared(comparison)] + [plain(w) for w in comparison.warnings]
+    tail = [plain(line) for line in not_compared(comparison)] + [plain(w) for w in comparison.warnings]
     if tail:
         parts.append("\n".join(tail))
     if any(len(t.rows) > 1 for t in comparison.tables):
-        parts.append(definitions(_DEFINITIONS))
+        parts.append(definitions(DEFINITIONS))
     return "\n\n".join(parts)
 
 
@@ -59,15 +59,15 @@ def as_markdown(comparison: Comparison) -> str:
         lines = [
             f"### {markdown(table.label)}",
             "",
-            to_markdown(_people(table)),
+            to_markdown(people(table)),
             "",
-            f"**{markdown(_verdict(table))}**",
+            f"**{markdown(verdict(table))}**",
         ]
-        remarks = [f"{engine}: {o.text}" for engine, o in table.by_framework.items()] + _remarks(table)
-        if remarks:
-            lines += ["", *(f"- {markdown(r)}" for r in remarks)]
+        said = [f"{engine}: {o.text}" for engine, o in table.by_framework.items()] + remarks(table)
+        if said:
+            lines += ["", *(f"- {markdown(r)}" for r in said)]
         parts.append("\n".join(lines))
-    tail = _not_compared(comparison) + list(comparison.warnings)
+    tail = not_compared(comparison) + list(comparison.warnings)
     if tail:
         parts.append("\n".join(f"- {markdown(line)}" for line in tail))
     return "\n\n".join(parts)
@@ -103,13 +103,14 @@ def as_json(comparison: Comparison) -> str:
     return json.dumps(data, indent=2)
 
 
-def _verdict(table: Table) -> str:
+def verdict(table: Table) -> str:
+    """Who is best, as a sentence."""
     if len(table.rows) == 1 and not table.rows[0].against:
         return "one candidate: nothing to compare it with"
     return table.outcome.text
 
 
-def _people(table: Table) -> Grid:
+def people(table: Table) -> Grid:
     """The table that people read."""
     columns = [
         Column("rank", "rank", text=True),
@@ -169,14 +170,16 @@ def _to_best(row: Row) -> str | None:
     return f"{d.value:+.1%} {'~' if d.basis == 'assumed' else ''}[{low:+.1%}, {d.high:+.1%}]"
 
 
-def _remarks(table: Table) -> list[str]:
+def remarks(table: Table) -> list[str]:
+    """What a reader has to know about a table's numbers."""
     limits = [str(limit) for limit in table.limits]
     notes = [f"{row.candidate.name}: {note}" for row in table.rows for note in row.notes]
     stated = any(limit.stated for limit in table.limits)
     return ([f"limits: {', '.join(limits)}"] if stated else []) + list(table.caveats) + notes
 
 
-def _not_compared(comparison: Comparison, most: int = 12) -> list[str]:
+def not_compared(comparison: Comparison, most: int = 12) -> list[str]:
+    """Which loads were not compared, and why."""
     lines = [
         f"not compared: {', '.join(r.left)} with {', '.join(r.right)}: {'; '.join(r.reasons)}"
         for r in comparison.refusals

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import click
 import msgspec
 
-from analysis.bench.compare import Settings, compare
+from analysis.bench.compare import Comparison, Settings, compare
 from analysis.bench.intervals import NOISE, TIE
 from analysis.bench.plots import draw
 from analysis.bench.read import read_files
 from analysis.bench.report import as_csv, as_json, as_markdown, as_text
 from analysis.bench.result import METRICS
 from analysis.bench.sla import parse_limit
+from analysis.reports.bench_html import as_html
 
-_WRITERS = {"text": as_text, "md": as_markdown, "csv": as_csv, "json": as_json}
+_WRITERS: dict[str, Callable[[Comparison], str]] = {
+    "text": as_text, "md": as_markdown, "csv": as_csv, "json": as_json, "html": as_html,
+}  # fmt: skip
 _FILES = click.argument("files", nargs=-1, required=True, metavar="[NAME=]FILE…")
 
 

@@ -19,7 +19,7 @@ _STYLE = """
 --c0:#0072b2;--c1:#d55e00;--c2:#009e73;--c3:#cc79a7;--c4:#e69f00;--c5:#56b4e9;--c6:#8c564b;--c7:#7f7f7f;--c8:#bcbd22;--c9:#9467bd;--c10:#17767f;--c11:#e377c2;--c12:#393b79;--c13:#a6761d}
 @media(prefers-color-scheme:dark){:root{--ink:#e5e8eb;--soft:#a4adb6;--paper:#14171a;--line:#353c43;--link:#7cc4f0;--warn:#ff9a9a;--c0:#2f93d6;--c12:#8a8cd6}}
 *{box-sizing:border-box}body{font:14px/1.45 system-ui,sans-serif;margin:0;background:var(--paper);color:var(--ink);overflow-wrap:break-word}
-main{padding:1.2rem 1rem;max-width:120rem;margin:auto}main:focus{outline:none}a{color:var(--link)}:focus-visible{outline:2px solid var(--link);outline-offset:2px}
+nav{padding:.6rem 1rem;border-bottom:1px solid var(--line)}main{padding:1.2rem 1rem;max-width:120rem;margin:auto}main:focus{outline:none}a{color:var(--link)}:focus-visible{outline:2px solid var(--link);outline-offset:2px}
 h1{font-size:1.3rem;margin:.2rem 0 .6rem}h2{font-size:1.1rem;margin:2rem 0 .2rem;overflow-wrap:anywhere}h3{font-size:1rem;margin:1.5rem 0 .4rem}.wide{overflow-x:auto}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:.2rem .55rem;border-bottom:1px solid var(--line)}
 th{text-align:right;white-space:nowrap}th.l,td.l{text-align:left}td{text-align:right;white-space:nowrap}td.l{max-width:38rem;overflow:hidden;text-overflow:ellipsis}
@@ -57,8 +57,9 @@ if(pick){document.querySelectorAll('[data-from]').forEach(link=>link.addEventLis
 """
 
 
-def page(title: str, body: Sequence[str]) -> str:
-    """A whole page; `body` is HTML of ours."""
+def page(title: str, body: Sequence[str], back: tuple[str, str] | None = None) -> str:
+    """A whole page; `body` is HTML of ours, `back` address and words of a link above it."""
+    above = [f'<nav aria-label="Site"><a href="{esc(back[0])}">{esc(back[1])}</a></nav>'] if back else []
     style, script = _digest(_STYLE), _digest(_SCRIPT)
     policy = (
         f"default-src 'none'; style-src '{style}'; script-src '{script}'; base-uri 'none'; form-action 'none'"
@@ -70,7 +71,9 @@ def page(title: str, body: Sequence[str]) -> str:
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
             '<meta name="viewport" content="width=device-width,initial-scale=1">',
             '<meta name="referrer" content="no-referrer">',
-            f"<title>{esc(title)}</title><style>{_STYLE}</style></head><body><main>",
+            f"<title>{esc(title)}</title><style>{_STYLE}</style></head><body>",
+            *above,
+            "<main>",
             *body,
             f"</main><script>{_SCRIPT}</script></body></html>",
         ]
@@ -116,7 +119,7 @@ def _words(value: Cell, spans: dict[str, Span], cards: dict[str, Sequence[tuple[
     if span := spans.get(text):
         shown = f"<a {perfetto_link(span)}>{shown}</a>"
     for words, address in cards.get(text, ()):
-        safe = address if address.startswith("https://github.com/") else ""
+        safe = address if address.startswith(("https://github.com/", "../cards/")) else ""
         shown += (
             f'<br><a href="{esc(safe)}" rel="noopener noreferrer">{esc(words)}</a>'
             if safe

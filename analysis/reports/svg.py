@@ -15,6 +15,18 @@ _TICKS = 8
 
 
 @dataclass(frozen=True)
+class Point:
+    """A number with its interval, and the single values it is the mean of; `dim` where it does not count."""
+
+    label: str
+    value: float
+    low: float | None
+    high: float | None
+    values: tuple[float, ...] = ()
+    dim: bool = False
+
+
+@dataclass(frozen=True)
 class Span:
     """A stretch of time, in ns on the trace's own clock."""
 
@@ -75,6 +87,39 @@ def bars(rows: Sequence[tuple[str, Sequence[float]]], names: Sequence[str], unit
     return _plot(_LEFT + wide + 120, len(rows) * height + 4, parts, said)
 
 
+def intervals(points: Sequence[Point], unit: str) -> str:
+    """A line a point: its interval, its value as a dot, its single values as small dots; the axis begins at 0."""
+    top = max((max(p.high or 0, p.value, *p.values) for p in points), default=0) or 1
+    height, wide, left = 22, 560, 260
+    step = _step(top)
+    bottom = len(points) * height
+    parts = []
+    for number in range(math.floor(top / step) + 1):
+        x = left + number * step / top * wide
+        parts.append(f'<line x1="{x:.2f}" x2="{x:.2f}" y1="0" y2="{bottom + 4}"/><text x="{x:.2f}" y="{bottom + 18}" text-anchor="middle">{number * step:,.10g}</text>')  # fmt: skip
+    for at, point in enumerate(points):
+        y, x = at * height + 11, left + point.value / top * wide
+        colour = "c7" if point.dim else "c0"
+        label = point.label if len(point.label) <= 38 else f"{point.label[:37]}…"
+        parts.append(
+            f'<text x="{left - 10}" y="{y + 4}" text-anchor="end">{esc(label)}<title>{esc(point.label)}</title></text>'
+        )
+        if point.low is not None and point.high is not None:
+            first, last = max(0.0, point.low) / top * wide, min(point.high, top) / top * wide
+            parts.append(
+                f'<rect x="{left + first:.2f}" y="{y - 1.5}" width="{max(last - first, 1):.2f}" height="3" class="{colour}"/>'
+            )
+        parts += [
+            f'<circle cx="{left + v / top * wide:.2f}" cy="{y}" r="2" class="{colour}"/>'
+            for v in point.values
+        ]
+        parts.append(
+            f'<circle cx="{x:.2f}" cy="{y}" r="5" class="{colour}"><title>{esc(point.label)}: {point.value:,.4g} {esc(unit)}</title></circle>'
+        )
+    said = "; ".join(f"{p.label} {p.value:,.4g} {unit}" for p in points)
+    return _plot(left + wide + 40, bottom + 24, parts, said)
+
+
 def timeline(steps: Sequence[tuple[str, str, Span]], names: Sequence[str], origin_ns: int) -> str:
     """Steps on a time axis, a lane a name; (lane, words, span). Steps too short to see are a pixel wide."""
     if not steps:
@@ -103,8 +148,7 @@ def timeline(steps: Sequence[tuple[str, str, Span]], names: Sequence[str], origi
 def _axis(first_ns: int, last_ns: int, wide: float, bottom: int) -> list[str]:
     """Lines and labels at round milliseconds."""
     span = max(last_ns - first_ns, 1)
-    step = 10 ** math.floor(math.log10(span / _TICKS))
-    step *= next(m for m in (1, 2, 5, 10) if span / (step * m) <= _TICKS)
+    step = _step(span)
     parts = []
     for number in range(math.ceil(first_ns / step), math.floor(last_ns / step) + 1):
         x = _LEFT + (number * step - first_ns) / span * wide
@@ -114,6 +158,12 @@ def _axis(first_ns: int, last_ns: int, wide: float, bottom: int) -> list[str]:
             f'<text x="{x:.2f}" y="{bottom + 18}" text-anchor="middle">{label} ms</text>'
         )
     return parts
+
+
+def _step(whole: float) -> float:
+    """A round distance between ticks, at most eight on an axis."""
+    step = 10.0 ** math.floor(math.log10(whole / _TICKS))
+    return float(step * next(m for m in (1, 2, 5, 10, 20) if whole / (step * m) <= _TICKS))
 
 
 def _plot(width: float, height: float, parts: Sequence[str], said: str) -> str:

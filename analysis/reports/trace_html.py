@@ -20,8 +20,16 @@ def as_html(
     reports: Sequence[TraceReport],
     choice: Choice,
     cards: Mapping[str, Sequence[tuple[str, str]]] | None = None,
+    back: tuple[str, str] | None = None,
 ) -> str:
-    """One page for one or more traces; `cards` are links for rows by their reference."""
+    """One page for one or more traces.
+
+    Args:
+        reports: the traces.
+        choice: which rows are shown.
+        cards: (words, address) of cards for rows by their reference.
+        back: address and words of a link above the page's heading.
+    """
     body = ["<h1>Trace report</h1>", PICKER]
     ranks = rank_grid(rank_rows(reports))
     if ranks.rows:
@@ -29,7 +37,7 @@ def as_html(
     for report in reports:
         body += section(report, choice, dict(cards or {}))
     body.append(meanings([stage_grid(reports[0]), *grids(reports[0]).values()]))
-    return page(" ".join(report.file for report in reports), body)
+    return page(" ".join(report.file for report in reports), body, back)
 
 
 PICKER = (

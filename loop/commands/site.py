@@ -12,6 +12,8 @@ import click
 from kb.commands.options import is_terminal, json_option, kb_option, open_store
 from kb.reports.safe import one_line
 
+_PATH = click.Path(path_type=Path)
+
 
 @click.group("site")
 def site() -> None:
@@ -23,9 +25,15 @@ def site() -> None:
 @click.option("--title", default="prlore", show_default=True, help="Name of the site.")
 @click.option("--manuals", type=click.IntRange(0), default=20, show_default=True, metavar="N", help="Manuals for families with at least N cards in an engine; 0 for none.")  # fmt: skip
 @click.option("--workers", type=click.IntRange(1, 64), default=min(os.cpu_count() or 1, 8), show_default="cores", help="Processes that write pages.")  # fmt: skip
+@click.option("--trace", "traces", multiple=True, type=_PATH, metavar="FILE", help="A profiler trace to report on; may be repeated.")  # fmt: skip
+@click.option("--bench", "benches", multiple=True, metavar="[NAME=]FILE", help="A serving benchmark; all of them are compared on one page.")  # fmt: skip
+@click.option("--campaign", "campaigns", multiple=True, type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR", help="A campaign, or any folder of Markdown reports.")  # fmt: skip
 @json_option
 @kb_option
-def build_site(out: Path, title: str, manuals: int, workers: int, as_json: bool, kb: str | None) -> None:
+def build_site(
+    out: Path, title: str, manuals: int, workers: int, traces: tuple[Path, ...], benches: tuple[str, ...],
+    campaigns: tuple[Path, ...], as_json: bool, kb: str | None,
+) -> None:  # fmt: skip
     """Make the site in the folder OUT.
 
     A site that is there is replaced when the new one is whole; a folder with anything else in it is refused.
@@ -33,7 +41,9 @@ def build_site(out: Path, title: str, manuals: int, workers: int, as_json: bool,
     from tqdm import tqdm
 
     from loop.site.build import Plan, build, check_place
+    from loop.site.report_pages import Wanted
 
+    wanted = Wanted(traces, benches, campaigns)
     check_place(out)
     with tqdm(total=None, unit=" pages", disable=not is_terminal(), dynamic_ncols=True) as bar:
 
@@ -43,7 +53,7 @@ def build_site(out: Path, title: str, manuals: int, workers: int, as_json: bool,
                 bar.set_description(part)
             bar.update(done - bar.n)
 
-        report = build(open_store(kb), Plan(out, title, manuals, workers), progress)
+        report = build(open_store(kb), Plan(out, title, manuals, workers, wanted), progress)
     if as_json:
         click.echo(json.dumps(asdict(report)))
         return

@@ -8,7 +8,7 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from loop.site import family_pages, overview_pages
 from loop.site.card_pages import CardRow
 from loop.site.corpus import BATCH, Corpus, card_rows, read_corpus
 from loop.site.pages import ASSETS, Site, asset
+from loop.site.report_pages import Wanted, report_pages
 from loop.site.search_index import build_index
 from loop.site.work import Setting, Workers, Written, write
 
@@ -40,12 +41,14 @@ class Plan:
         title: its name.
         manuals: cards that a family needs in an engine to get a manual; 0 for no manuals.
         workers: processes.
+        reports: what reports are made from.
     """
 
     out: Path
     title: str = "prlore"
     manuals: int = 20
     workers: int = 1
+    reports: Wanted = field(default_factory=Wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,7 @@ def _fill(store: Store, plan: Plan, out: Path, progress: Progress) -> Report:
     progress("reading", 0, 1)
     corpus = read_corpus(store)
     status = store_status(store)
-    site = Site(plan.title, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), f"prlore {version('prlore')}", False)  # fmt: skip
+    site = Site(plan.title, datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), f"prlore {version('prlore')}", bool(plan.reports))  # fmt: skip
     clock("reading")
     index = build_index(corpus.indexed, corpus.family_names)
     corpus.indexed.clear()
@@ -148,11 +151,17 @@ def _fill(store: Store, plan: Plan, out: Path, progress: Progress) -> Report:
     months = write(out, overview_pages.months(corpus, site))
     write(out, [overview_pages.home(corpus, status, site), overview_pages.search(corpus, site, index.version)])  # fmt: skip
     clock("months")
+    reports = report_pages(plan.reports, site, corpus.held, store.uri)
+    told = write(out, reports.pages)
+    for file in reports.files:
+        (out / file.page).parent.mkdir(parents=True, exist_ok=True)
+        (out / file.page).write_bytes(file.content)
+    clock("reports")
     made = {"made_by": site.by, "built": site.built, "cards": cards.pages}
     (out / MARK).write_text(json.dumps(made) + "\n", "utf-8")
     sizes = [p.stat().st_size for p in out.rglob("*") if p.is_file()]
     return Report(
-        cards.pages, families.pages, manuals.pages, months.pages, 0, len(sizes), sum(sizes), index_size, index.words,
+        cards.pages, families.pages, manuals.pages, months.pages, told.pages, len(sizes), sum(sizes), index_size, index.words,
         tuple(corpus.refused), clock.seconds,
     )  # fmt: skip
 

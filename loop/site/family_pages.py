@@ -19,7 +19,7 @@ from loop.site.corpus import Corpus, Head
 from loop.site.overview_pages import by_month, card_links, time_line
 from loop.site.pages import Site, render
 from loop.site.places import Held, family_page, manual_page
-from loop.site.prose import prose_html
+from loop.site.prose import DOCUMENT, prose_html
 
 _HOT = 15
 _LATEST = 60
@@ -113,7 +113,7 @@ class ManualWriter:
         text = manual_markdown(write_manual(self._store, evidence, self._trees[repo]))
         page = manual_page(slug, engine)
         family = self._table.entry(slug)
-        body = prose_html(text, page, self._held.by_url)
+        body = prose_html(text, page, self._held.by_url, longest=DOCUMENT)
         return Made(
             page,
             render(
