@@ -27,7 +27,7 @@ def site() -> None:
 @click.option("--workers", type=click.IntRange(1, 64), default=min(os.cpu_count() or 1, 8), show_default="cores", help="Processes that write pages.")  # fmt: skip
 @click.option("--trace", "traces", multiple=True, type=_PATH, metavar="FILE", help="A profiler trace to report on; may be repeated.")  # fmt: skip
 @click.option("--bench", "benches", multiple=True, metavar="[NAME=]FILE", help="A serving benchmark; all of them are compared on one page.")  # fmt: skip
-@click.option("--campaign", "campaigns", multiple=True, type=click.Path(path_type=Path, exists=True, file_okay=False), metavar="DIR", help="A campaign, or any folder of Markdown reports.")  # fmt: skip
+@click.option("--campaign", "campaigns", multiple=True, type=_PATH, metavar="DIR", help="A campaign, or any folder of Markdown reports.")  # fmt: skip
 @json_option
 @kb_option
 def build_site(

@@ -151,7 +151,9 @@ def _campaign(folder: Path, site: Site, held: Held, taken: set[str]) -> Reports:
     there = dict(_files(top))
     texts = {name for name in there if name.endswith(".md")}
     if not texts:
-        raise ReportError(f"{folder} holds no Markdown: name the folder of a campaign's report")
+        raise ReportError(
+            f"{folder} holds no Markdown or is no folder: name the folder of a campaign's report"
+        )
     name = _free(f"campaigns/{slug(folder.resolve().name)}", taken)
     targets = {n: f"{name}/{n[:-3]}.html" if n in texts else f"{name}/{n}" for n in there}
     pages = [
