@@ -22,7 +22,9 @@ from kb.llm.settings import LlmSettings
 from kb.store import Store
 
 FAMILIES = load_families()
-OTHER = FIXED.replace(GUARD, "").replace("return self.root.match(token_ids)", "return self.root.match(token_ids, self.page_size)")
+OTHER = FIXED.replace(GUARD, "").replace(
+    "return self.root.match(token_ids)", "return self.root.match(token_ids, self.page_size)"
+)
 GOOD = {
     "of": "F1", "hunk": "H1", "side": "old", "first": 1, "last": 1, "precedents": ["P1"],
     "failure": "With `lock_ref` above zero a locked leaf is released while a request still decodes from its pages.",

@@ -35,6 +35,7 @@ METADATA = {
     "CLAUDE.md",
     ".ci",
     ".gitignore",
+    ".pre-commit-hooks.yaml",
     "docs",
 }
 

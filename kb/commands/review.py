@@ -35,6 +35,8 @@ _LEVELS = ("blocking", "major", "minor", "nit")
     "--post", is_flag=True, help="With --pr: show the review that would be posted there; see --yes."
 )
 @click.option("--yes", is_flag=True, help="With --post: post it, as one comment review.")
+@click.option("--from", "artifact", metavar="FILE", type=click.Path(path_type=Path), help="With --pr: a review made elsewhere with --format json; what does not hold here is dropped.")  # fmt: skip
+@click.option("--head", metavar="SHA", default="", help="With --pr: refuse unless this is its newest commit.")
 @click.option(
     "--repo", metavar="REPO", help="sglang, vllm, trtllm, or owner/name. [default: whose files these are]"
 )
@@ -73,7 +75,7 @@ _LEVELS = ("blocking", "major", "minor", "nit")
 @api_option
 @kb_option
 def review(
-    patch: Path | None, rev: str, card: str, pr: str, post: bool, yes: bool, repo: str | None, checkout: Path | None,
+    patch: Path | None, rev: str, card: str, pr: str, post: bool, yes: bool, artifact: Path | None, head: str, repo: str | None, checkout: Path | None,
     as_of: str | None, form: str, max_findings: int, fail_on: str | None, llm: bool, max_tokens: int | None,
     max_usd: float | None, journal: Path | None, api_url: str, kb: str | None,
 ) -> int:  # fmt: skip
@@ -82,22 +84,32 @@ def review(
     PATCH is what `git diff` or `git format-patch` prints, - for standard input. Needs no model and no network, but for
     --pr. --post shows what would be posted, and sends it only with --yes: comments, never an approval.
     """
-    from kb.critique.run import review_patch
+    from kb.critique.artifact import checked_artifact, read_artifact
+    from kb.critique.run import build_case, review_patch
     from kb.families import load_families
 
     if sum(map(bool, (patch, rev, card, pr))) != 1:
         raise UsageProblem(
             "name one change: a patch file, - for standard input, --rev A..B, --card or --pr OWNER/NAME#N"
         )
-    if (post and not pr) or (yes and not post):
-        raise UsageProblem("--post goes with --pr, and --yes with --post")
+    if ((post or artifact or head) and not pr) or (yes and not post):
+        raise UsageProblem("--post, --from and --head go with --pr, and --yes with --post")
     families = load_families()
     store = open_store(kb)
     named = _Named(patch, rev, card, pr, parse_repo(repo), checkout, parse_date(as_of, "--as-of"), api_url)
     with contextlib.ExitStack() as stack:
         opened = _open(stack, store, families, named)
         wording = _wording(stack, store, journal, max_tokens, max_usd) if llm else None
-        found = review_patch(store, opened.patch, families, max_findings, wording, opened.checkout)
+        if head and opened.patch.head != head:
+            raise UsageProblem(f"{pr} is at {opened.patch.head[:12]}, not at {head[:12]}: review it anew")
+        if artifact:
+            found = checked_artifact(
+                build_case(store, opened.patch, families, opened.checkout),
+                read_artifact(artifact),
+                max_findings,
+            )
+        else:
+            found = review_patch(store, opened.patch, families, max_findings, wording, opened.checkout)
         if post and opened.client is not None and opened.pull is not None:
             click.echo(_post(opened.client, opened.pull, found, yes))
             return _status(found, fail_on)

@@ -10,8 +10,36 @@ from kb.critique.findings import Finding, Record
 from kb.critique.history import PastPull, days_between
 from kb.critique.ranking import Spot
 from kb.critique.rules_facts import NUMBER, code_hunks
+from kb.words import prose_words
 
 _LANES = 3
+_PLATFORMS = (
+    "ascend",
+    "npu",
+    "amd",
+    "rocm",
+    "xpu",
+    "hpu",
+    "cpu",
+    "tpu",
+)  # a lane of one is no lane of another
+_PLAIN = frozenset(
+    (
+        "test",
+        "tests",
+        "python",
+        "srt",
+        "sglang",
+        "vllm",
+        "py",
+        "layer",
+        "model",
+        "add",
+        "support",
+        "fix",
+        "unit",
+    )
+)
 _TELLING = 6  # characters of a name that is looked up in a checkout
 _LOOKED_UP = 20
 _WIDE = 30  # files: a change of that many says nothing of the tests of one of them
@@ -87,11 +115,11 @@ def gaps(case: Case) -> list[Gap]:
     near = _near(case)
     beyond = case.there
     if not groups["test"]:
-        lanes, pulls = _lanes([(p, tuple(beyond(p.tests))) for p in near])
+        lanes, pulls = _lanes(case, [(p, tuple(beyond(p.tests))) for p in near])
         where = named(hunks[0].symbol, hunks[0].path)
         found.append(Gap(what=f"No test in the diff; {where} changes most.", lanes=lanes, pulls=pulls))
     if (patch.kind == "perf" or groups["kernel"]) and not groups["benchmark"]:
-        lanes, pulls = _lanes([(p, tuple(beyond(p.benchmarks)) or p.facts.commands) for p in near])
+        lanes, pulls = _lanes(case, [(p, tuple(beyond(p.benchmarks)) or p.facts.commands) for p in near])
         found.append(Gap(what="No benchmark in the diff.", lanes=lanes, pulls=pulls))
     return found
 
@@ -110,13 +138,20 @@ def _newest(pulls: dict[str, PastPull]) -> list[PastPull]:
     return sorted(pulls.values(), key=lambda p: (p.merged_at, p.id), reverse=True)
 
 
-def _lanes(held: list[tuple[PastPull, tuple[str, ...]]]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What was used most, and a pull request for each; nearer changes count more."""
+def _lanes(
+    case: Case, held: list[tuple[PastPull, tuple[str, ...]]]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What was used most, and a pull request for each; nearer changes and words shared with the patch count more."""
+    paths = " ".join(f.path for f in case.patch.files).lower()
+    own = set(prose_words(f"{case.patch.title} {paths.replace('/', ' ')}"))
     worth: Counter[str] = Counter()
     users: dict[str, str] = {}
     for place, (pull, lanes) in enumerate(held[:200]):
         for lane in lanes[:6]:
-            worth[lane] += 100 if place < 20 else 10
+            if any(other in lane.lower() and other not in paths for other in _PLATFORMS):
+                continue
+            shared = len(own & set(prose_words(lane.replace("/", " "))) - _PLAIN)
+            worth[lane] += (100 if place < 20 else 10) * (1 + 2 * shared)
             users.setdefault(lane, pull.id)
     best = sorted(worth, key=lambda n: (-worth[n], n))[:_LANES]
     return tuple(best), tuple(dict.fromkeys(users[n] for n in best))

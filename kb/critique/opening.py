@@ -117,8 +117,9 @@ def from_range(
     title, message = _said(heads)
     repo = repo or infer_repo(store, [f.path for f in files])
     own = _own(store, repo, [h.sha for h in heads])
+    subject = f"{head[:12]}" if ".." not in rev else rev
     return _with_sources(
-        rev, repo, title, message, files, families, sources,
+        subject, repo, title, message, files, families, sources,
         as_of=as_of or utc(heads[-1].committed_at), own=own, head=head,
     )  # fmt: skip
 

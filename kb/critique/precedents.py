@@ -20,6 +20,7 @@ from kb.words import code_words
 
 _QUOTED_LINES = 5
 _QUOTED_CHARS = 400
+_WORD = 3  # letters and digits
 _SENTENCE = re.compile(r"[^\n]+")
 
 
@@ -83,11 +84,16 @@ def _quote(path: str, hunk: Hunk, texts: Collection[str]) -> str:
     starts = range(len(rows) - size + 1)
     at = max(starts, key=lambda i: (sum(worths[i : i + size]), -i), default=0)
     chosen = rows[at : at + size]
-    while chosen and chosen[0][:1] not in ("+", "-"):
+    while chosen and not _says_something(chosen[0]):
         chosen = chosen[1:]
-    while chosen and (chosen[-1][:1] not in ("+", "-") or len("\n".join(chosen)) > _QUOTED_CHARS):
+    while chosen and (not _says_something(chosen[-1]) or len("\n".join(chosen)) > _QUOTED_CHARS):
         chosen = chosen[:-1]
     return "\n".join(chosen)
+
+
+def _says_something(row: str) -> bool:
+    """Whether a line may open or close a quotation: it is changed and has a word."""
+    return row[:1] in ("+", "-") and sum(c.isalnum() for c in row) >= _WORD
 
 
 def thread_precedent(thread: Thread, author_login: str, addressed: str) -> ThreadPrecedent | None:

@@ -149,5 +149,7 @@ def _why(history: History, hunk: PatchHunk, held: Mapping[str, float]) -> tuple[
 
 
 def best_spots(spots: Sequence[Spot], most: int = 5) -> tuple[Spot, ...]:
-    """The first spots that hold changed lines of code."""
-    return tuple(spots[:most])
+    """The first spots of which there is something to say."""
+    return tuple(
+        s for s in spots if not s.why[0].startswith("0 ") and "0 changed lines of code" not in s.why
+    )[:most]

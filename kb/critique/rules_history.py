@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from difflib import SequenceMatcher
 
 from kb.critique.drafts import Case, draft, named, short
@@ -29,6 +29,9 @@ _MUCH = 60  # letters and digits that a fix put in before taking it out can bloc
 _WHOLE = 0.6  # of a fix's added lines here: it is taken out as a whole
 _FIX_WORDS_IN_COMMON = 2
 _RECENT = 180  # days
+_WIDE = 30  # changes of a definition
+_RARE = 2  # fixes that may hold a name of such a one
+_LONG = 8  # characters
 
 
 def undone_fixes(case: Case) -> Iterator[Finding]:
@@ -164,9 +167,10 @@ def fixed_before(case: Case) -> Iterator[Finding]:
             continue
         words, best, _ = held[0]
         strength = sum(_decay(case, p) * min(len(k), 4) / 4 for k, p in near)
-        reverts = [p for _, p in near if p.relation == "reverts"]
         recent = [p for _, p in near if days_between(p.merged_at, case.now) <= _RECENT]
-        severity: Severity = "major" if (reverts and recent) or len(recent) >= 3 else "minor"
+        severity: Severity = (
+            "major" if any(p.relation == "reverts" for p in recent) or len(recent) >= 3 else "minor"
+        )
         shared = ", ".join(f"`{w}`" for w in words[:3])
         others = ", ".join(short(p.id) for _, p, _ in held[1:])
         did = "was part of a revert" if best.relation == "reverts" else "had to be fixed"
@@ -188,10 +192,19 @@ def _frequency(case: Case) -> Counter[str]:
 
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{4,}")
+_STRING = re.compile(r"[rbfuRBFU]{0,2}(?:\"[^\"\n]*\"|'[^'\n]*')")
+_SETTING = re.compile(r"--[a-z][\w-]{3,}|[A-Z][A-Z0-9]*_[A-Z0-9_]{3,}")
+_COMPOUND = re.compile(r"_|[a-z][A-Z]|\d")
 
 
-def _names(lines: Iterator[str]) -> set[str]:
-    return {n for text in lines for n in _NAME.findall(text)}
+def _names(lines: Iterable[str]) -> set[str]:
+    """Names that code uses; of strings only the flags and variables in them."""
+    found: set[str] = set()
+    for text in lines:
+        for quoted in _STRING.findall(text):
+            found.update(_SETTING.findall(quoted))
+        found.update(_NAME.findall(_STRING.sub(" ", text)))
+    return found
 
 
 def _kinship(case: Case, hunk: PatchHunk, pull: PastPull, frequency: Counter[str]) -> list[str]:
@@ -205,7 +218,15 @@ def _kinship(case: Case, hunk: PatchHunk, pull: PastPull, frequency: Counter[str
     theirs = _names(r[1:] for h in inside for r in hunk_lines(h) if r[:1] in ("+", "-"))
     ours = _names(iter(r.text for r in hunk.behaviour))
     limit = max(3, len(case.history.fix_hunks) // 8)
-    shared = [w for w in ours & theirs if frequency[w] <= limit and w.lower() not in _PLAIN]
+    wide = (
+        len(case.history.symbol_changes(hunk.path, [hunk.symbol])) >= _WIDE
+    )  # everything is added there sooner or later
+    if wide:
+        limit = _RARE
+    shared = [
+        w for w in ours & theirs
+        if frequency[w] <= limit and w.lower() not in _PLAIN and (not wide or (_COMPOUND.search(w) and len(w) >= _LONG))
+    ]  # fmt: skip
     return sorted(shared, key=lambda w: (frequency[w], -len(w), w))
 
 

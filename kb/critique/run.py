@@ -128,6 +128,11 @@ def build_case(store: Store, patch: Patch, families: Families, checkout: Checkou
     return Case(store, patch, history, swept, now, families, checkout)
 
 
+def chosen_findings(case: Case) -> list[Finding]:
+    """All findings of a case that hold, before any is left out."""
+    return choose(Verifier(case.store, case.patch, case.history).check(strongest(drafts(case)))[0])
+
+
 def drafts(case: Case) -> list[Finding]:
     """What the rules draft, in their order."""
     return [finding for rule in RULES for finding in rule(case)]

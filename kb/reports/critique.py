@@ -70,7 +70,7 @@ def _parts(found: Critique) -> Iterator[str]:
     for number, finding in enumerate(found.findings, start=1):
         yield from _finding(number, finding)
     if found.left_out:
-        yield f"{found.left_out} weaker findings are left out (`--max-findings`)."
+        yield f"{_many(found.left_out, 'weaker finding')} left out (`--max-findings`)."
         yield ""
     yield from _focus(found)
     if found.questions:
@@ -117,15 +117,23 @@ def _sweep(s: Sweep) -> Iterator[str]:
         f"this patch ({s.pulls:,} pull requests together), {s.fixes:,} of them fixes of the touched files and {s.reverts:,} reverts."
     )
     yield ""
+    held = s.threads_scanned > 0
+    if not held:
+        yield "The knowledge base holds no review threads of this repository (`prlore ingest github` brings them): merged changes alone speak here."
+        yield ""
     if s.matched:
-        yield "| Bears on it by | pull requests | threads |"
-        yield "|---|--:|--:|"
-        yield from (f"| {m.reason} | {m.cards:,} | {m.threads:,} |" for m in s.matched)
+        yield "| Bears on it by | pull requests |" + (" threads |" if held else "")
+        yield "|---|--:|" + ("--:|" if held else "")
+        for m in s.matched:
+            if m.cards or m.threads:
+                yield f"| {m.reason} | {m.cards:,} |" + (f" {m.threads:,} |" if held else "")
         yield ""
     if s.recurring:
-        yield "| Recurring concern | fixes | newest | threads | met | nits | in blocked PRs |"
-        yield "|---|--:|---|--:|--:|--:|--:|"
-        yield from (_recurring(r) for r in s.recurring[:_SHOWN])
+        yield "| Recurring concern | fixes | newest |" + (
+            " threads | met | nits | in blocked PRs |" if held else ""
+        )
+        yield "|---|--:|---|" + ("--:|--:|--:|--:|" if held else "")
+        yield from (_recurring(r, held=held) for r in s.recurring[:_SHOWN])
         yield ""
     if s.kinds:
         listed = ", ".join(f"{n:,} {k}" for k, n in s.kinds)
@@ -147,9 +155,10 @@ def _sweep(s: Sweep) -> Iterator[str]:
 _MET = {"yes": "met by the change", "no": "left as it was", "unknown": "not known"}
 
 
-def _recurring(r: Recurring) -> str:
+def _recurring(r: Recurring, *, held: bool) -> str:
     newest = " ".join(_link(i) for i in r.pulls) or "–"
-    return f"| {r.concern} | {r.fixes:,} | {newest} | {r.threads:,} | {r.addressed:,} | {r.nits:,} | {r.blocked:,} |"
+    counts = f" {r.threads:,} | {r.addressed:,} | {r.nits:,} | {r.blocked:,} |" if held else ""
+    return f"| {r.concern} | {r.fixes:,} | {newest} |{counts}"
 
 
 def _finding(number: int, f: Finding) -> Iterator[str]:
@@ -234,7 +243,7 @@ def _gap(g: Gap) -> str:
 def _summary(found: Critique) -> str:
     worst = found.findings[0] if found.findings else None
     parts = [
-        f"{len(found.findings)} findings on {len({f.place.path for f in found.findings})} files, the worst {worst.severity} at "
+        f"{_many(len(found.findings), 'finding')} in {_many(len({f.place.path for f in found.findings}), 'file')}, the worst {worst.severity} at "
         f"{inline_code(worst.place.path)}:{worst.place.line}."
         if worst
         else "No finding rests on a precedent."
@@ -252,6 +261,10 @@ def _summary(found: Critique) -> str:
             "The checkout has other text in some of these files: it is of another state than the diff."
         )
     return " ".join(parts)
+
+
+def _many(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 def _number(card_id: str) -> str:
