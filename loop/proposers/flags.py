@@ -63,26 +63,28 @@ class FlagsProposer:
         """All options in order: those of the spec, then each other value of each option."""
         for flags in self._listed:
             yield Idea(flags, "spec")
-        now = self._chosen()
+        now, rest = self._chosen()
+        default = self._space.default
         for parameter in self._space.parameters:
             for value in parameter.choices:
                 if value == now.get(parameter.flag, parameter.choices[0]):
                     continue
                 chosen = now | {parameter.flag: value}
-                default = self._space.default
-                changed = {flag: v for flag, v in chosen.items() if v != default.get(flag)}
                 if self._space.infeasible(default | chosen) is None:
-                    yield Idea(self._space.flags(changed), f"{parameter.flag}={value}")
+                    changed = {flag: v for flag, v in chosen.items() if v != default.get(flag)}
+                    yield Idea((*rest, *self._space.flags(changed)), f"{parameter.flag}={value or 'default'}")
 
-    def _chosen(self) -> dict[str, str]:
-        """The incumbent's values of the space's options."""
+    def _chosen(self) -> tuple[dict[str, str], tuple[str, ...]]:
+        """The incumbent's values of the space's options, and its words that are none of the space's."""
         words = list(self._incumbent)
         found: dict[str, str] = {}
         for parameter in self._space.parameters:
             for value in parameter.choices:
-                as_words = parameter.words(value)
-                if as_words and any(
-                    tuple(words[i : i + len(as_words)]) == as_words for i in range(len(words))
-                ):
+                wanted = list(parameter.words(value))
+                at = next(
+                    (i for i in range(len(words)) if wanted and words[i : i + len(wanted)] == wanted), None
+                )
+                if at is not None:
                     found[parameter.flag] = value
-        return found
+                    del words[at : at + len(wanted)]
+        return found, tuple(words)
