@@ -162,3 +162,39 @@ def test_counters_end_in_exactly_one_edit(tmp_path):
     assert edit.edit
     assert edit.source
     assert "\n" not in edit.edit
+
+
+def test_a_hint_holds_one_edit_where_there_are_counters(repo, tmp_path, model):
+    from redteam.stage import Stage
+
+    from loop.kernels.hint import KernelHints
+    from loop.records import Launch, canonical
+
+    stage = Stage(repo, tmp_path / "stage", {PATH: TRITON})
+    bundle, profile = case()
+    assert stage.blobs.put(canonical(profile)) == profile.id
+    spec = msgspec.structs.replace(stage.spec, workloads=(CHAT,))
+    launch = Launch("sglang", str(model), device="cuda")
+    without = KernelHints(spec, stage.trees, stage.blobs, launch, tmp_path).hint(bundle, stage.base)
+    assert without.kernel.function == "_rms_norm_kernel"
+    assert without.edit is None
+    assert "no counters" in without.without
+    assert "the one next edit" not in without.facts()
+    table = tmp_path / "counters.csv"
+    table.write_text(
+        '"ID","Kernel Name","Grid Size","Block Size","gpu__time_duration.sum","dram__throughput.avg.pct_of_peak_sustained_elapsed"\n'
+        '"","","","","nsecond","%"\n"0","_rms_norm_kernel","(16, 1, 1)","(128, 1, 1)","6000","91.0"\n'
+    )
+    hint = KernelHints(spec, stage.trees, stage.blobs, launch, tmp_path, [table]).hint(bundle, stage.base)
+    assert hint.facts()["the one next edit"] == hint.edit.edit
+    assert hint.facts()["shapes"][0]["tokens"] == 16
+    other = KernelHints(spec, stage.trees, stage.blobs, launch, tmp_path, [tmp_path / "none.csv"]).hint(
+        bundle, stage.base
+    )
+    assert other.edit is None
+    cpu = msgspec.structs.replace(profile, clock="cpu")
+    stage.blobs.put(canonical(cpu))
+    on_cpu = msgspec.structs.replace(bundle, profile=cpu.id)
+    assert (
+        KernelHints(spec, stage.trees, stage.blobs, launch, tmp_path).hint(on_cpu, stage.base).facts() == {}
+    )

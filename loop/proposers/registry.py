@@ -18,6 +18,7 @@ from ingest.errors import PrloreError
 from kb.llm.settings import settings_from
 from loop.engines.registry import engine_named
 from loop.engines.space import space_of
+from loop.kernels.hint import KernelHints
 from loop.proposers.agent.presets import PRESETS, Preset
 from loop.proposers.agent.proposer import AgentProposer
 from loop.proposers.backport.proposer import BackportProposer
@@ -69,7 +70,7 @@ def proposer_of(wanted: ProposerSpec, around: Surroundings) -> Proposer:
     makers: dict[str, Callable[[], Proposer]] = {
         "backport": lambda: _backport(options, around),
         "flags": lambda: _flags(options, around),
-        "llm": lambda: LlmProposer(around.desk, _model(options, around)),
+        "llm": lambda: LlmProposer(around.desk, _model(options, around), _kernels(options, around)),
         "agent": lambda: _agent(options, around),
     }
     if wanted.kind not in makers:
@@ -105,6 +106,14 @@ def _model(options: Mapping[str, str], around: Surroundings) -> Model:
     return Model(settings_from({**around.environment, **{k: v for k, v in named.items() if v}}), around.desk)
 
 
+def _kernels(options: Mapping[str, str], around: Surroundings) -> KernelHints:
+    counters, baseline = (
+        [Path(word) for word in options.get(name, "").split()] for name in ("counters", "baseline")
+    )
+    desk = around.desk
+    return KernelHints(around.spec, desk.trees, desk.blobs, around.launch, around.scratch, counters, baseline)
+
+
 def _agent(options: Mapping[str, str], around: Surroundings) -> AgentProposer:
     if "template" in options:
         keys: Sequence[str] = options.get("keys", "").replace(",", " ").split()
@@ -119,4 +128,6 @@ def _agent(options: Mapping[str, str], around: Surroundings) -> AgentProposer:
     model = options.get("model", "")
     if "model" in preset.template.slots and not model:
         raise ProposerError('agent: name its model with model = "…"')
-    return AgentProposer(around.desk, preset, model, around.scratch / "agent", around.environment)
+    return AgentProposer(
+        around.desk, preset, model, around.scratch / "agent", around.environment, _kernels(options, around)
+    )

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ingest.errors import PrloreError
 from loop.gates.paths import rule_on
+from loop.kernels.hint import KernelHints
 from loop.proposers.agent.presets import Preset
 from loop.proposers.agent.task import task_of
 from loop.proposers.handing_in import Desk
@@ -40,6 +41,7 @@ class AgentProposer:
         model: the model's name, for the preset's slot.
         scratch: an empty folder for its clone and home.
         environment: where its credential is taken from.
+        kernels: what is known of kernels; None where there is no kernel work.
     """
 
     kind = "agent"
@@ -51,9 +53,10 @@ class AgentProposer:
         model: str,
         scratch: Path,
         environment: Mapping[str, str] = os.environ,
+        kernels: KernelHints | None = None,
     ) -> None:
         self._desk, self._preset, self._model, self._scratch = desk, preset, model, scratch
-        self._environment = environment
+        self._environment, self._kernels = environment, kernels
 
     def propose(
         self, bundle: EvidenceBundle, tree: TreeRef, budget: ProposalBudget
@@ -63,7 +66,7 @@ class AgentProposer:
         shown = {path: None for path in self._desk.trees.paths(tree) if rule_on(path).reason == "AGENT_FILE"}
         given = store.with_entries(tree.tree, shown) if shown else tree.tree
         folder, home = self._scratch / "clone", self._scratch / "home"
-        task = task_of(bundle)
+        task = task_of(bundle, self._kernels.hint(bundle, tree).facts() if self._kernels else None)
         try:
             program = find_program(self._preset.template.argv[0])
             home.mkdir(parents=True)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 from kb.llm.untrusted import fenced, nonce
@@ -21,13 +24,15 @@ git or of test runners. Do not time anything; the change is measured elsewhere. 
 """
 
 
-def task_of(bundle: EvidenceBundle) -> str:
-    """The text of a task."""
+def task_of(bundle: EvidenceBundle, kernel: Mapping[str, Any] | None = None) -> str:
+    """The text of a task; `kernel` is what is known of the row's kernel, with at most one next edit."""
     word = nonce()
     facts = (
         f"{bundle.share:.1%} of the time of {bundle.stage} is spent at {bundle.location} (row {bundle.row_id}); "
         f"a change there can gain {min(bundle.ceiling, 10.0):.1%} at most."
     )
+    if kernel:
+        facts += f"\n{msgspec.json.encode(kernel).decode()}\nWhere it names the one next edit, make that edit of the kernel and no other."
     cards = [{"id": c.card_id, "path": c.path, "diff": c.quote} for c in bundle.cards]
     return _TASK.format(
         facts=fenced(facts, word, "FACTS"),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from kb.llm.client import Message
 from loop.gates.paths import rule_on
+from loop.kernels.hint import KernelHints
 from loop.proposers.backport.proposer import Settled
 from loop.proposers.handing_in import Desk
 from loop.proposers.llm.asking import Model, NoEdits, Said
@@ -28,12 +29,13 @@ class LlmProposer:
     Args:
         desk: where it is handed in.
         model: who is asked.
+        kernels: what is known of kernels; None where there is no kernel work.
     """
 
     kind = "llm"
 
-    def __init__(self, desk: Desk, model: Model) -> None:
-        self._desk, self._model = desk, model
+    def __init__(self, desk: Desk, model: Model, kernels: KernelHints | None = None) -> None:
+        self._desk, self._model, self._kernels = desk, model, kernels
 
     def propose(
         self, bundle: EvidenceBundle, tree: TreeRef, budget: ProposalBudget
@@ -42,6 +44,7 @@ class LlmProposer:
         whole = self._files(bundle, tree)
         if not whole:
             return self._desk.decline("llm", "NO_PLACE", f"{bundle.location} can't be read", exhausted=True)
+        kernel = self._kernels.hint(bundle, tree).facts() if self._kernels else {}
         place = bundle.location.rpartition(":")[0]
         known = frozenset(card.card_id for card in bundle.cards)
         held = frozenset(self._desk.trees.paths(tree))
@@ -59,7 +62,10 @@ class LlmProposer:
 
         def opening(word: str) -> list[Message]:
             return proposal_prompt(
-                bundle, {path: _shown(text, bundle.location, path) for path, text in whole.items()}, word
+                bundle,
+                {path: _shown(text, bundle.location, path) for path, text in whole.items()},
+                word,
+                kernel,
             )
 
         said = Said()
