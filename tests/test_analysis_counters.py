@@ -32,6 +32,8 @@ METRICS: dict[str, tuple[str, str]] = {
     "sm__warps_active.avg.pct_of_peak_sustained_active": ("%", "33.3"),
     "launch__registers_per_thread": ("register/thread", "168"),
     "launch__waves_per_multiprocessor": ("", "6.0"),
+    "launch__occupancy_limit_blocks": ("block", "32"),
+    "launch__occupancy_limit_warps": ("block", "5"),
     "launch__occupancy_limit_registers": ("block", "1"),
     "launch__occupancy_limit_shared_mem": ("block", "3"),
     "lts__t_sector_hit_rate.pct": ("%", "60.0"),
@@ -57,6 +59,8 @@ LABELS = {
     "sm__warps_active.avg.pct_of_peak_sustained_active": ("Occupancy", "Achieved Occupancy"),
     "launch__registers_per_thread": ("Launch Statistics", "Registers Per Thread"),
     "launch__waves_per_multiprocessor": ("Launch Statistics", "Waves Per SM"),
+    "launch__occupancy_limit_blocks": ("Occupancy", "Block Limit SM"),
+    "launch__occupancy_limit_warps": ("Occupancy", "Block Limit Warps"),
     "launch__occupancy_limit_registers": ("Occupancy", "Block Limit Registers"),
     "launch__occupancy_limit_shared_mem": ("Occupancy", "Block Limit Shared Mem"),
     "lts__t_sector_hit_rate.pct": ("Memory Workload Analysis", "L2 Hit Rate"),
@@ -93,27 +97,22 @@ def raw_page(*launches: dict[str, tuple[str, str]], name: str = NAME) -> str:
 
 
 def details_page(metrics: dict[str, tuple[str, str]], name: str = NAME) -> str:
+    """As Nsight Compute 2025.3 writes it: a metric's row ends behind its value, short of the columns for advice."""
     head = ["ID", "Process ID", "Process Name", "Host Name", "Kernel Name", "Context", "Stream", "Block Size", "Grid Size",
-            "Device", "CC", "Section Name", "Metric Name", "Metric Unit", "Metric Value", "Rule Name", "Rule Description"]  # fmt: skip
+            "Device", "CC", "Section Name", "Metric Name", "Metric Unit", "Metric Value", "Rule Name", "Rule Type",
+            "Rule Description", "Estimated Speedup Type", "Estimated Speedup"]  # fmt: skip
     rows = [head]
     where = ["0", "42", "python3", "host", name, "1", "7", "(384, 1, 1)", "(132, 1, 1)", "0", "9.0"]
     for key, (unit, value) in metrics.items():
         if key in LABELS:
-            rows.append([*where, *LABELS[key], unit, value, "", ""])
+            rows.append([*where, *LABELS[key], unit, value, ""])
         elif key.startswith("smsp__average_warps_issue_stalled_"):
             reason = key.removeprefix("smsp__average_warps_issue_stalled_").partition("_per_issue")[0]
-            rows.append(
-                [
-                    *where,
-                    "Warp State Statistics",
-                    f"Stall {reason.replace('_', ' ').title()}",
-                    unit,
-                    value,
-                    "",
-                    "",
-                ]
-            )
-    rows.append([*where, "Occupancy", "", "", "", "Occupancy", "this kernel's occupancy, is low"])
+            label = f"Stall {reason.replace('_', ' ').title()}"
+            rows.append([*where, "Warp State Statistics", label, unit, value, ""])
+    rows.append(
+        [*where, "Occupancy", "", "", "", "Occupancy", "OPT", "this kernel's occupancy, is low", "local", "9"]
+    )
     return table(rows)
 
 
@@ -212,6 +211,7 @@ def test_units(unit, scale):
     [
         ({}, "long-scoreboard-occupancy"),
         ({"limit_shared": "0", "limit_registers": "3"}, "long-scoreboard-shared"),
+        ({"limit_blocks": "2", "limit_registers": "9", "limit_warps": "4"}, "small-blocks-scoreboard"),
         ({"warps_active": "70"}, "long-scoreboard"),
         ({"long_scoreboard": "0.1", "barrier": "6"}, "barrier"),
         ({"long_scoreboard": "0.1", "math_pipe": "6"}, "math"),

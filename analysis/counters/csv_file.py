@@ -90,7 +90,11 @@ def _details(head: list[str], body: list[list[str]]) -> Iterator[Raw]:
     launches: dict[str, tuple[list[str], dict[str, tuple[float, str]]]] = {}
     # a summary has no launches: its kernels stand for themselves, its averages for the values
     key, measured = ("ID", "Metric Value") if "ID" in at else ("Kernel Name", "Average")
+    if measured not in at:
+        return
     for row in body:
+        # ncu leaves out the cells behind a metric's value, which belong to advice
+        row += [""] * (at[measured] < len(row) < len(head)) * (len(head) - len(row))
         if len(row) != len(head) or not row[at[key]].strip():
             continue
         _, metrics = launches.setdefault(row[at[key]], (row, {}))
