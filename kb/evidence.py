@@ -41,6 +41,7 @@ class Bottleneck(msgspec.Struct, frozen=True, kw_only=True):
         stage: prefill or decode; empty for either.
         family: slug or name of a model family.
         engine: sglang, vllm or trtllm, or `owner/name`; empty for all.
+        operation: what the kernel does (attention, moe, norm, …).
     """
 
     kernel: str = ""
@@ -48,6 +49,7 @@ class Bottleneck(msgspec.Struct, frozen=True, kw_only=True):
     stage: str = ""
     family: str = ""
     engine: str = ""
+    operation: str = ""
 
     def question(self) -> str:
         """The question that is asked for it: the telling parts of the kernel's name, function and file, stage."""
@@ -55,7 +57,8 @@ class Bottleneck(msgspec.Struct, frozen=True, kw_only=True):
             p for p in re.split(r"[^\w]+", self.kernel.split("(")[0]) if len(p) > 2 and not _GENERIC.search(p)
         ]
         file, _, function = self.path.partition(":")
-        return " ".join(dict.fromkeys([*parts[-4:], function, file, _STAGES.get(self.stage, "")])).strip()
+        words = [*parts[-4:], function, file, self.operation.replace("_", " "), _STAGES.get(self.stage, "")]
+        return " ".join(dict.fromkeys(filter(None, words)))
 
 
 class ThreadLine(msgspec.Struct, frozen=True, kw_only=True):

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.fuse import FuseRow
 from analysis.kernel_table import KernelRow
+from kb.evidence import Bottleneck
 from kb.filters import Filter
+from kb.references import repository_of
 from kb.search import Searcher
 
-REPOSITORIES = {
-    "sglang": "sgl-project/sglang",
-    "vllm": "vllm-project/vllm",
-    "tensorrt-llm": "NVIDIA/TensorRT-LLM",
-}
 _CARDS = 3
-# names that every engine's trace holds and that say nothing about a change
-_GENERIC = re.compile(
-    r"^(?:at|c10|std|cutlass|cublasLt|kernel|void|device_kernel|native|elementwise_kernel)$|^nvjet|^Cijk"
-)
 
 
 @dataclass(frozen=True)
@@ -55,14 +47,15 @@ def gather(
     searcher: Searcher, kernels: Sequence[KernelRow], fusions: Sequence[FuseRow], engine: str | None
 ) -> list[Evidence]:
     """Evidence for rows of a trace: a kernel by its name and source, a fusion by the pull requests of its paths."""
-    where = Filter(repos=(REPOSITORIES[engine],)) if engine in REPOSITORIES else Filter()
+    repo = repository_of(engine) if engine else None
+    where = Filter(repos=(repo,)) if repo else Filter()
     found: list[Evidence] = []
     known: dict[str, Evidence] = {}
     for kernel in kernels:
-        question = kernel_question(kernel)
+        question = bottleneck_of(kernel, engine).question()
         if question not in known:
             known[question] = _ask(searcher, kernel.ref, question, where)
-        found.append(Evidence(kernel.ref, question, known[question].answered, known[question].cards))
+        found.append(replace(known[question], ref=kernel.ref))
     for fusion in fusions:
         references = [pr for path in fusion.where for pr in path.prs]
         question = " ".join(references) or fusion.title
@@ -70,17 +63,16 @@ def gather(
     return found
 
 
-def kernel_question(row: KernelRow) -> str:
-    """What to ask for a kernel: the telling parts of its name, its function and file, family and stage."""
-    names = [
-        part for part in re.split(r"[:<>,.\s…]+", row.short) if len(part) > 2 and not _GENERIC.search(part)
-    ]
-    words = list(dict.fromkeys(names[-3:]))
-    if row.source:
-        place, _, function = row.source.partition(" ")
-        path = place.rpartition(":")[0]
-        words += [function, path]
-    return " ".join([*words, row.family.replace("_", " "), row.stage.value])
+def bottleneck_of(row: KernelRow, engine: str | None) -> Bottleneck:
+    """What a row of the kernel table asks: its kernel, the function that launched it, what it does and when."""
+    place, _, function = (row.source or "").partition(" ")
+    return Bottleneck(
+        kernel=row.short,
+        path=f"{place.rpartition(':')[0]}:{function}" if function else "",
+        stage=row.stage.value,
+        engine=engine or "",
+        operation=row.family,
+    )
 
 
 def _ask(searcher: Searcher, ref: str, question: str, where: Filter) -> Evidence:

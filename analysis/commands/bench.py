@@ -16,6 +16,7 @@ from analysis.bench.read import read_files
 from analysis.bench.report import as_csv, as_json, as_markdown, as_text
 from analysis.bench.result import METRICS
 from analysis.bench.sla import parse_limit
+from analysis.commands.options import PATH, format_option
 from analysis.reports.bench_html import as_html
 
 _WRITERS: dict[str, Callable[[Comparison], str]] = {
@@ -59,15 +60,8 @@ def bench() -> None:
     show_default=True,
     help="Relative noise that is assumed where nothing was repeated.",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(list(_WRITERS)),
-    default="text",
-    show_default=True,
-    help="How to write it.",
-)
-@click.option("--plot", type=click.Path(path_type=Path), help="Write plots to this .svg, .png or .pdf file.")
+@format_option(_WRITERS)
+@click.option("--plot", type=PATH, metavar="FILE", help="Write plots to this .svg, .png or .pdf file.")
 @click.pass_context
 def compare_files(
     ctx: click.Context, files: tuple[str, ...], by: str, limits: tuple[str, ...], tie: float, noise: float,

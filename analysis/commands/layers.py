@@ -7,28 +7,33 @@ from pathlib import Path
 
 import click
 
+from analysis.commands.options import (
+    PATH,
+    config_option,
+    files_argument,
+    format_option,
+    stage_option,
+    top_option,
+)
 from analysis.errors import AnalysisError
 from analysis.layers.find import find_layers
 from analysis.layers.model import read_model
 from analysis.layers.report import View, as_csv, as_json, as_markdown, as_text
 from analysis.layers.track import write_track
-from analysis.steps import Stage, stage
+from analysis.steps import Stage
+from analysis.steps import stage as staged
 from analysis.trace import Trace
 
 _WRITERS = {"text": as_text, "md": as_markdown, "csv": as_csv, "json": as_json}
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path(path_type=Path))
-@click.option(
-    "--config", type=click.Path(path_type=Path), help="The model's config.json, to check layers against."
-)
-@click.option("--stage", "wanted", type=click.Choice([str(s) for s in Stage]), help="One stage alone.")
+@files_argument()
+@config_option("how many layers of which kind there are, to check against")
+@stage_option()
 @click.option("--layer", metavar="PASS.LAYER", help="Show one layer kernel by kernel.")
 @click.option("--timeline", is_flag=True, help="Show a representative layer of each type kernel by kernel.")
-@click.option(
-    "--top", type=click.IntRange(1, 1000), default=5, show_default=True, help="Hot kernels a layer type."
-)
+@top_option(5, "Hot kernels a layer type.")
 @click.option(
     "--anchor", metavar="REGEX", help="Kernels that mark a layer, once each; otherwise those of attention."
 )
@@ -37,19 +42,13 @@ _WRITERS = {"text": as_text, "md": as_markdown, "csv": as_csv, "json": as_json}
 )
 @click.option(
     "--track",
-    type=click.Path(path_type=Path),
+    type=PATH,
+    metavar="FILE",
     help="Write a copy of the trace with passes and layers as tracks (.json or .json.gz).",
 )
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(list(_WRITERS)),
-    default="text",
-    show_default=True,
-    help="How to write it; csv has a line for each layer.",
-)
+@format_option(_WRITERS, "; csv has a line for each layer")
 def layers(
-    files: tuple[Path, ...], config: Path | None, wanted: str | None, layer: str | None, timeline: bool, top: int,
+    files: tuple[Path, ...], config: Path | None, stage: Stage | None, layer: str | None, timeline: bool, top: int,
     anchor: str | None, served_at: str | None, track: Path | None, form: str,
 ) -> int:  # fmt: skip
     """Find forward passes and layers; say what types there are, what they take, and which stand out.
@@ -59,8 +58,8 @@ def layers(
     if track and len(files) > 1:
         raise AnalysisError("--track writes a copy of one trace; name one file")
     model = read_model(config) if config else None
-    view = View(Stage(wanted) if wanted else None, _place(layer), timeline, top, served_at)
-    found = [find_layers(stage(Trace.open(path)), model, anchor) for path in files]
+    view = View(stage, _place(layer), timeline, top, served_at)
+    found = [find_layers(staged(Trace.open(path)), model, anchor) for path in files]
     if view.layer and not any(
         len(p.layers) > view.layer[1] for f in found for p in f.passes if p.index == view.layer[0]
     ):

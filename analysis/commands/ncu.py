@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from analysis.commands.options import PATH, files_argument, format_option, top_option
 from analysis.counters.digest import digest
 from analysis.counters.read import read_counters
 from analysis.counters.report import as_json, as_markdown, as_text
@@ -15,25 +16,13 @@ _WRITERS = {"text": as_text, "md": as_markdown, "json": as_json}
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="REPORT|CSV…", type=click.Path(path_type=Path))
+@files_argument("REPORT|CSV…")
 @click.option(
-    "--baseline",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="What to compare with; may be repeated.",
+    "--baseline", multiple=True, type=PATH, metavar="FILE", help="What to compare with; may be repeated."
 )
 @click.option("--kernel", metavar="REGEX", help="Kernels whose name matches, and no others.")
-@click.option(
-    "--top", type=click.IntRange(1, 1000), default=3, show_default=True, help="Kernels shown, by time."
-)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(list(_WRITERS)),
-    default="text",
-    show_default=True,
-    help="How to write it.",
-)
+@top_option(3, "Kernels shown, by time.")
+@format_option(_WRITERS)
 def ncu(files: tuple[Path, ...], baseline: tuple[Path, ...], kernel: str | None, top: int, form: str) -> None:
     """Digest Nsight Compute reports (.ncu-rep) or tables (ncu --csv --page raw, or details).
 

@@ -6,42 +6,31 @@ from pathlib import Path
 
 import click
 
+from analysis.commands.options import config_option, files_argument, format_option, stage_option, top_option
 from analysis.errors import AnalysisError
 from analysis.roofline.derived import derived_products
 from analysis.roofline.gpus import gpus, need_gpu
 from analysis.roofline.report import as_csv, as_json, as_markdown, as_text
 from analysis.roofline.table import roofline_of
-from analysis.steps import Stage, stage
+from analysis.steps import Stage
+from analysis.steps import stage as staged
 from analysis.trace import Trace
 
 _WRITERS = {"text": as_text, "md": as_markdown, "csv": as_csv, "json": as_json}
 
 
 @click.command()
-@click.argument("files", nargs=-1, required=True, metavar="FILE…", type=click.Path(path_type=Path))
+@files_argument()
 @click.option("--gpu", "named", metavar="NAME", help="Whose peaks to take; otherwise the trace's own device.")
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path),
-    help="The model's config.json: shapes of a dense layer's projections where none were recorded.",
-)
+@config_option("shapes of a dense layer's projections where none were recorded")
 @click.option(
     "--tp", type=click.IntRange(1, 1024), help="Tensor-parallel ranks, for --config; otherwise the trace's."
 )
-@click.option("--stage", "wanted", type=click.Choice([str(s) for s in Stage]), help="One stage alone.")
-@click.option(
-    "--top", type=click.IntRange(1, 100_000), default=20, show_default=True, help="Rows, by headroom."
-)
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice(list(_WRITERS)),
-    default="text",
-    show_default=True,
-    help="How to write it.",
-)
+@stage_option()
+@top_option(20, "Rows, by headroom.")
+@format_option(_WRITERS)
 def roofline(
-    files: tuple[Path, ...], named: str | None, config: Path | None, tp: int | None, wanted: str | None, top: int,
+    files: tuple[Path, ...], named: str | None, config: Path | None, tp: int | None, stage: Stage | None, top: int,
     form: str,
 ) -> int:  # fmt: skip
     """Hold operators with recorded shapes against the peaks of the device, and say what is left.
@@ -52,13 +41,13 @@ def roofline(
     found = []
     for path in files:
         trace = Trace.open(path)
-        staged = stage(trace)
-        made = roofline_of(staged, gpu, derived_products(staged, config, tp) if config else ())
+        steps = staged(trace)
+        made = roofline_of(steps, gpu, derived_products(steps, config, tp) if config else ())
         if made is None:
             there = ", ".join(sorted(set(trace.gpus.values()))) or "none"
             raise AnalysisError(
                 f"{path}: no figures for its device ({there}); name one with --gpu: {', '.join(g.name for g in gpus())}"
             )
         found.append((trace, made))
-    click.echo(_WRITERS[form](found, Stage(wanted) if wanted else None, top).rstrip("\n"))
+    click.echo(_WRITERS[form](found, stage, top).rstrip("\n"))
     return 0 if any(roof.rows for _, roof in found) else 1

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from analysis.commands.options import PATH, files_argument, format_option, output_option, stage_option
+
 if TYPE_CHECKING:
     from analysis.report import TraceReport
     from analysis.reports.trace_text import Choice
+    from analysis.steps import Stage
     from loop.evidence import Evidence
 
-_STAGES = ("prefill", "extend", "decode", "mixed", "target-verify", "draft", "idle", "unknown")
 _FORMATS = ("text", "md", "json", "csv", "html")
 _TABLES = ("kernel", "overlap", "fuse")
-_PATH = click.Path(path_type=Path)
 
 
 class FilesOrCommand(click.Group):
@@ -45,18 +46,18 @@ def trace() -> None:
 
 
 @trace.command()
-@click.argument("files", nargs=-1, required=True, type=_PATH, metavar="FILE…")
-@click.option("--capture", "captures", multiple=True, type=_PATH, metavar="FILE", help="A trace of the graph capture, or without graphs, for the sources of replayed kernels.")  # fmt: skip
-@click.option("--stage", "stages", multiple=True, type=click.Choice(_STAGES), help="Only this stage.")
+@files_argument()
+@click.option("--capture", "captures", multiple=True, type=PATH, metavar="FILE", help="A trace of the graph capture, or without graphs, for the sources of replayed kernels.")  # fmt: skip
+@stage_option(multiple=True)
 @click.option("--table", "tables", multiple=True, type=click.Choice(_TABLES), help="Only this table.")
-@click.option("--format", "form", type=click.Choice(_FORMATS), default="text", show_default=True, help="How to write it.")  # fmt: skip
-@click.option("--output", type=_PATH, metavar="FILE", help="Write to this file.")
+@format_option(_FORMATS)
+@output_option
 @click.option("--limit", type=click.IntRange(0), default=20, show_default=True, help="Rows of a table and stage at most; 0 for all.")  # fmt: skip
 @click.option("--min-share", type=click.FloatRange(0, 1), default=0.01, show_default=True, help="Leave out rows below this share of their stage.")  # fmt: skip
 @click.option("--evidence", is_flag=True, help="Ask the knowledge base for each row's cards.")
 @click.option("--kb", metavar="URI", envvar="PRLORE_KB", help="Knowledge base for --evidence.")
 def show(
-    files: tuple[Path, ...], captures: tuple[Path, ...], stages: tuple[str, ...], tables: tuple[str, ...], form: str,
+    files: tuple[Path, ...], captures: tuple[Path, ...], stage: tuple[Stage, ...], tables: tuple[str, ...], form: str,
     output: Path | None, limit: int, min_share: float, evidence: bool, kb: str | None,
 ) -> None:  # fmt: skip
     """Show the tables of one or more traces (ranks of one run, or different runs).
@@ -66,11 +67,9 @@ def show(
     """
     from analysis.remembered import report_of
     from analysis.reports.trace_text import Choice
-    from analysis.steps import Stage
     from analysis.trace import Trace
 
-    wanted = tuple(Stage("prefill" if name == "extend" else name) for name in stages)
-    choice = Choice(wanted, tables or _TABLES, limit, min_share)
+    choice = Choice(stage, tables or _TABLES, limit, min_share)
     others = [Trace.open(path) for path in captures]
     reports = [report_of(Trace.open(path), others) for path in files]
     found = (
@@ -80,14 +79,12 @@ def show(
 
 
 @trace.command()
-@click.argument("a", type=_PATH)
-@click.argument("b", type=_PATH)
-@click.option(
-    "--repeat-a", multiple=True, type=_PATH, metavar="FILE", help="Another run of A, for the noise."
-)
-@click.option("--repeat-b", multiple=True, type=_PATH, metavar="FILE", help="Another run of B.")
-@click.option("--format", "form", type=click.Choice(_FORMATS), default="text", show_default=True, help="How to write it.")  # fmt: skip
-@click.option("--output", type=_PATH, metavar="FILE", help="Write to this file.")
+@click.argument("a", type=PATH)
+@click.argument("b", type=PATH)
+@click.option("--repeat-a", multiple=True, type=PATH, metavar="FILE", help="Another run of A, for the noise.")
+@click.option("--repeat-b", multiple=True, type=PATH, metavar="FILE", help="Another run of B.")
+@format_option(_FORMATS)
+@output_option
 @click.option("--min-share", type=click.FloatRange(0, 1), default=0.005, show_default=True, help="Leave out families below this share of a step.")  # fmt: skip
 def diff(
     a: Path, b: Path, repeat_a: tuple[Path, ...], repeat_b: tuple[Path, ...], form: str, output: Path | None,
