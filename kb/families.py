@@ -46,6 +46,13 @@ def glob_pattern(glob: str) -> str:
     return "".join(translated.get(part, re.escape(part)) for part in parts)
 
 
+@lru_cache(
+    maxsize=4096
+)  # compiled when a path has its literal part: all of them would cost a quarter of a second
+def _whole(glob: str) -> re.Pattern[str]:
+    return re.compile(glob_pattern(glob) + r"\Z")
+
+
 def alias_pattern(alias: str) -> str:
     """An alias as a regular expression in which `-`, `_`, `.`, blank and nothing between its parts are alike."""
     parts = re.findall(r"[a-z]+|[0-9]+|[^\x00-\x7f]+", alias.lower())
@@ -115,12 +122,12 @@ class Families:
         return {name: tuple(slugs) for name, slugs in owners.items()}
 
     @cached_property
-    def _globs(self) -> list[tuple[str, re.Pattern[str], str]]:
-        """(literal part, pattern, slug) of every glob: most paths lack the literal, which is cheap to see."""
+    def _globs(self) -> list[tuple[str, str, str]]:
+        """(literal part, glob, slug) of every glob: most paths lack the literal, which is cheap to see."""
         return [
             (
                 max(re.split(r"[*?]+/?", glob.lower()), key=len),
-                re.compile(glob_pattern(glob.lower()) + r"\Z"),
+                glob.lower(),
                 f.slug,
             )
             for f in self.entries
@@ -170,7 +177,7 @@ class Families:
         """Families whose files, shared files included, a path is one of, or whose name stands in its file name."""
         lowered = path.lower()
         found = [
-            slug for literal, pattern, slug in self._globs if literal in lowered and pattern.match(lowered)
+            slug for literal, glob, slug in self._globs if literal in lowered and _whole(glob).match(lowered)
         ]
         found += self.mentioned(lowered.rsplit("/", 1)[-1].rsplit(".", 1)[0].replace("_", " "))
         return tuple(dict.fromkeys(found))

@@ -47,6 +47,7 @@ _STRONG: Mapping[str, float] = {
     "sync": 0.8, "blocking": 0.6, "comment": 0.8, "example": 0.8, "profile": 0.8, "trace": 0.8, "warning": 0.8, "kernel": 1.1, "gpu": 0.7,
     "error": 1.0, "fail": 1.2, "failure": 1.2,
 }  # fmt: skip
+_RANK = {c: i for i, c in enumerate(CONCERNS)}
 _SECOND = 0.6  # share of the first concern's worth that a second one needs
 
 
@@ -67,12 +68,14 @@ def concerns_of(words: str) -> tuple[Concern, ...]:
     """
     worth: dict[Concern, float] = {}
     owners = _owners()
-    for word in dict.fromkeys(words.split(" ")):
-        for concern in owners.get(word, ()):
+    for word in sorted(owners.keys() & words.split(" ")):  # in one order, so that sums are the same twice
+        for concern in owners[word]:
             worth[concern] = worth.get(concern, 0.0) + _STRONG.get(word, 1.0)
     if not worth:
         return ()
-    ranked = sorted(worth, key=lambda c: (-worth[c], CONCERNS.index(c)))
+    if len(worth) == 1:
+        return tuple(worth)
+    ranked = sorted(worth, key=lambda c: (-worth[c], _RANK[c]))
     first = worth[ranked[0]]
     return tuple(c for c in ranked[:2] if worth[c] >= _SECOND * first)
 

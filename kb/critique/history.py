@@ -135,12 +135,14 @@ class History:
         names: for each path of the patch all names its file had.
         pulls: past changes by id.
         touched: for each path of the patch the ids of the changes to it, oldest first.
+        changed_lines: for each path the telling lines that the patch puts in or takes out, stripped.
     """
 
     scanned: int
     names: Mapping[str, tuple[str, ...]]
     pulls: Mapping[str, PastPull]
     touched: Mapping[str, tuple[str, ...]]
+    changed_lines: Mapping[str, frozenset[str]]
     _store: Store = field(repr=False)
     _repo: str = field(repr=False)
 
@@ -188,16 +190,33 @@ class History:
 
     @cached_property
     def fix_lines(self) -> dict[tuple[str, str], list[FixLine]]:
-        """(path of the patch, stripped line) -> the fixes that put it in or took it out; only telling lines of code."""
+        """(path of the patch, stripped line) -> the fixes that put it in or took it out; lines of code that the patch changes."""
         found: dict[tuple[str, str], list[FixLine]] = defaultdict(list)
         for (pull, path), hunks in self.fix_hunks.items():
             current = self.of_name[path]
+            wanted = self.changed_lines.get(current, frozenset())
             for hunk in hunks:
                 rows = hunk_lines(hunk)
+                if wanted.isdisjoint([r[1:].strip() for r in rows]):
+                    continue
                 for row, kind in zip(rows, line_kinds(path, rows), strict=True):
-                    if row[:1] in ("+", "-") and kind == "code" and telling(row[1:]) >= _DISTINCT:
-                        found[current, row[1:].strip()].append(FixLine(pull, path, hunk, row[0]))
+                    text = row[1:].strip()
+                    if row[:1] in ("+", "-") and kind == "code" and text in wanted:
+                        found[current, text].append(FixLine(pull, path, hunk, row[0]))
         return found
+
+    def put_in(self, pull: str, path: str) -> int:
+        """Telling lines of code that a fix put into a file of the patch."""
+        names = self.names.get(path, (path,))
+        count = 0
+        for name in names:
+            for hunk in self.fix_hunks.get((pull, name), ()):
+                rows = hunk_lines(hunk)
+                count += sum(
+                    row[:1] == "+" and kind == "code" and telling(row[1:]) >= _DISTINCT
+                    for row, kind in zip(rows, line_kinds(name, rows), strict=True)
+                )
+        return count
 
     @cached_property
     def fix_hunks(self) -> dict[tuple[str, str], tuple[Hunk, ...]]:
@@ -268,6 +287,12 @@ def read_history(store: Store, patch: Patch) -> History:
         names={path: tuple(sorted(found)) for path, found in names.items()},
         pulls=pulls,
         touched={path: tuple(i for _, i in sorted(found)) for path, found in touched.items()},
+        changed_lines={
+            f.path: frozenset(
+                r.text.strip() for h in f.hunks for r in h.changed if telling(r.text) >= _DISTINCT
+            )
+            for f in patch.files
+        },
         _store=store,
         _repo=patch.repo,
     )

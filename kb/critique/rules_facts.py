@@ -16,6 +16,7 @@ from kb.store import Store
 from kb.stored_diff import ChunkRow, hunk_lines, hunks_of_chunks
 
 _BEHAVIOUR = 8  # changed lines of code from which on a test is expected
+_PAGES = 40  # changes of docs that are looked through, newest first
 _TESTED_WITHIN = 540  # days that a test which a fix brought still counts as the habit of this file
 NUMBER = re.compile(
     r"\d(?:[\d.,]*\d)?\s*(?:%|x\b|×|ms\b|us\b|µs\b|s\b|tok(?:en)?s?/s|req/s|TFLOPS|GB/s|GiB\b|MiB\b|MB\b|GB\b)",
@@ -144,13 +145,13 @@ def _documenting(case: Case, hunk: PatchHunk) -> PullPrecedent | None:
         return None
     where = Filter(
         repos=(case.patch.repo,),
-        kinds=("docs", "fix"),
+        kinds=("docs",),
         paths=("server_arguments.md", "engine_args", "docs/"),
         before=case.patch.as_of,
     )
     ids = case.store.scan("cards", ["id", "merged_at"], where).to_pylist()
     pages = read_pulls(
-        case.store, [r["id"] for r in sorted(ids, key=lambda r: r["merged_at"], reverse=True)[:400]]
+        case.store, [r["id"] for r in sorted(ids, key=lambda r: r["merged_at"], reverse=True)[:_PAGES]]
     )
     for page in sorted(pages.values(), key=lambda p: (p.merged_at, p.id), reverse=True):
         named_flags = [

@@ -46,7 +46,7 @@ def undone_fixes(case: Case) -> Iterator[Finding]:
             fix = case.history.pulls[pull]
             if fix.relation == "reverts" and fix.kind == "revert":
                 continue  # what a revert put back is old code, no fix
-            share = len(lines) / max(1, _put_in(case, fix, hunk.path))
+            share = len(lines) / max(1, case.history.put_in(fix.id, hunk.path))
             precedent = pull_precedent(case.history, fix, hunk.path, "", {r.text.strip() for r in lines})
             if precedent is None:
                 continue
@@ -123,16 +123,6 @@ def _is_rewritten(row: Line, hunk: PatchHunk) -> bool:
 def _newest(case: Case, owners: list[FixLine]) -> FixLine | None:
     pulls = case.history.pulls
     return max(owners, key=lambda f: (pulls[f.pull].merged_at, f.pull, f.mark), default=None)
-
-
-def _put_in(case: Case, fix: PastPull, path: str) -> int:
-    """Telling lines that a fix put into a file."""
-    lines = case.history.fix_lines
-    return sum(
-        1
-        for (p, _), owners in lines.items()
-        if p == path and any(f.pull == fix.id and f.mark == "+" for f in owners)
-    )
 
 
 def _together(lines: list[Line], side: str) -> list[Line]:

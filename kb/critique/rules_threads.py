@@ -28,24 +28,24 @@ def asked_before(case: Case) -> Iterator[Finding]:
     index, rows = case.swept.index, case.swept.rows
     if not len(rows):
         return
+    inline = np.isin(rows, index.one_of("path", sorted(case.history.of_name)))
+    rows = rows[inline]
+    texts = [text for text, there in zip(case.swept.words, inline.tolist(), strict=True) if there]
     heads = list(index.heads(rows))
-    words = [frozenset(w for w in text.split(" ") if len(w) >= _SHORT) for text in case.swept.words]
+    words = [frozenset(text.split(" ")) for text in texts]
     frequency = Counter(w for held in words for w in held)
     at_path: dict[str, list[int]] = {}
     for place, head in enumerate(heads):
-        current = case.history.of_name.get(head.path)
-        if current and head.humans:
-            at_path.setdefault(current, []).append(place)
-    for hunk in case.patch.hunks:
-        near = _near(hunk, heads, words, frequency, at_path.get(hunk.path, []))
-        threads = {t.id: t for t in index.read(np.array([rows[p] for _, p in near], np.int64))}
-        for strength, place in near:
-            made = _finding(
-                case, hunk, heads[place], threads[heads[place].id], case.swept.words[place], strength
-            )
-            if made is not None:
-                yield made
-                break
+        if head.humans:
+            at_path.setdefault(case.history.of_name[head.path], []).append(place)
+    near = [(h, _near(h, heads, words, frequency, at_path.get(h.path, []))) for h in case.patch.hunks]
+    wanted = sorted({place for _, found in near for _, place in found})
+    threads = dict(zip(wanted, index.read(rows[wanted]), strict=True)) if wanted else {}
+    for hunk, found in near:
+        made = (_finding(case, hunk, heads[p], threads[p], texts[p], strength) for strength, p in found)
+        first = next((f for f in made if f is not None), None)
+        if first is not None:
+            yield first
 
 
 def _near(

@@ -130,9 +130,9 @@ def _threads(
     store: Store, index: ThreadIndex, patch: Patch, history: History, families: Families
 ) -> dict[str, Rows]:
     """Rows of the threads that bear on the patch, by reason."""
-    path = _isin(index, "path", sorted(history.of_name))
-    pulls = _isin(index, "card_id", sorted(history.pulls))
-    loose = _isin(index, "kind", ["conversation", "review"])
+    path = index.one_of("path", sorted(history.of_name))
+    pulls = index.one_of("card_id", sorted(history.pulls))
+    loose = index.one_of("kind", ["conversation", "review"])
     found = {
         "touched file": path,
         "conversation or submission of a change to them": np.intersect1d(pulls, loose),
@@ -156,13 +156,6 @@ def _threads(
     if own:
         found["model family"] = _union([index.of_family(slug) for slug in own])
     return found
-
-
-def _isin(index: ThreadIndex, column: str, values: Sequence[str]) -> Rows:
-    held = pa.array(index.column(column), pa.string())
-    found = pc.indices_nonzero(pc.is_in(held, pa.array(list(values), pa.string())))
-    rows: Rows = found.to_numpy(zero_copy_only=False).astype(np.int64)
-    return rows
 
 
 def _union(parts: Sequence[Rows]) -> Rows:

@@ -139,8 +139,16 @@ class ThreadIndex:
 
     def column(self, name: str, rows: Rows | None = None) -> list[Any]:
         """One of the narrow columns, of some rows or of all."""
-        column = self._table[name]
-        return list((column if rows is None else column.take(pa.array(rows))).to_pylist())
+        column = self._table[name].combine_chunks()
+        return _values(column if rows is None else column.take(pa.array(rows)))
+
+    def one_of(self, column: str, values: Iterable[str]) -> Rows:
+        """Threads of which a text column has one of some values."""
+        held = self._table[column].combine_chunks()
+        wanted = pa.array(list(values), pa.string())
+        if not pa.types.is_dictionary(held.type):
+            return self._where(pc.is_in(held, wanted))
+        return self._where(pc.is_in(held.dictionary, wanted).take(held.indices))
 
     def heads(self, rows: Rows | None = None) -> Iterator[ThreadHead]:
         """What is known without reading, row by row."""
