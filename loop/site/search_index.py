@@ -1,7 +1,7 @@
 """The index that the browser searches: words to cards, cut into files so that a question loads a few of them.
 
     data/<version>/index.js    first word of each word file, repositories, kinds, families, months
-    data/<version>/columns.js  a byte a card: repository and kind, for filters
+    data/<version>/columns.js  two bytes a card: repository and kind for filters, and how many words it has
     data/<version>/w12.js      a range of the vocabulary in order, about 32 kB: words and their postings
     data/<version>/t3.js       titles, days, kinds and families of 64 cards, for the hits that are shown
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import math
 import re
 from array import array
 from collections import defaultdict
@@ -85,14 +86,18 @@ def build_index(cards: Sequence[IndexedCard], families: Mapping[str, str]) -> Br
         ]  # fmt: skip
         files[f"t{number}.js"] = _script(f"t{number}", rows)
     flags = bytes(min(repos.index(c.repo), 15) << 4 | min(kinds.index(c.kind), 15) for c in cards)
-    files["columns.js"] = _script("columns", base64.b64encode(flags).decode())
+    lengths = _lengths(len(cards), postings)
+    sizes = bytes(min(255, round(16 * math.log2(1 + n))) for n in lengths)
+    files["columns.js"] = _script(
+        "columns", [base64.b64encode(flags).decode(), base64.b64encode(sizes).decode()]
+    )
     used = {f for c in cards for f in c.families}
     files["index.js"] = _script(
         "index",
         {
             "cards": len(cards), "titles": TITLES, "firsts": firsts, "kinds": kinds, "statuses": statuses,
             "repos": [[repo, engine_of(repo)] for repo in repos],
-            "months": _months(cards),
+            "months": _months(cards), "length": round(sum(lengths) / max(len(cards), 1), 2),
             "families": [[slug, families.get(slug, slug)] for slug in sorted(used)],
         },
     )  # fmt: skip
@@ -119,6 +124,15 @@ def _postings(cards: Sequence[IndexedCard]) -> dict[str, array[int]]:
             found[f"family:{family}"].append(place << 2)
     most = len(cards) * _TOO_COMMON if len(cards) >= _COMMON_FROM else len(cards)
     return {w: p for w, p in found.items() if len(p) <= most or w.startswith("family:")}
+
+
+def _lengths(cards: int, postings: Mapping[str, array[int]]) -> list[int]:
+    """How many different words each card has."""
+    found = [0] * cards
+    for word in postings.values():
+        for posting in word:
+            found[posting >> 2] += 1
+    return found
 
 
 def _word_files(postings: Mapping[str, array[int]]) -> Iterator[tuple[str, str, bytes]]:

@@ -123,40 +123,61 @@ async function beginning(index, prefix) {
 
 // ranking --------------------------------------------------------------------------------------------
 
+// BM25 without counts: a word is worth its rarity times its level, less in cards of many words; what a card has of the
+// question, by rarity, multiplies the sum. Constants by measuring: tests/bench/site_browser.py
+const LENGTHS = 0.3; // share of a card's length in what divides its words
+const FEW = 3; // questions of so few words want cards with all of them first
+
 async function search(index, asked) {
   const terms = termsOf(asked.text);
+  const [flags, sizes] = (await load("columns")).map(bytesOf);
+  const divisors = lengths(index, sizes);
   const scores = new Float32Array(index.cards);
+  const rarities = new Float32Array(index.cards);
   const met = new Uint8Array(index.cards);
-  const idf = held => Math.log(1 + (index.cards - held + 0.5) / (held + 0.5));
+  const rarity = held => Math.log(1 + (index.cards - held + 0.5) / (held + 0.5));
   const add = (pairs, weight, once) => {
-    const worth = weight * idf(pairs.length);
+    const worth = rarity(pairs.length);
     for (const pair of pairs) {
       const card = pair >>> 2;
-      scores[card] += worth * LEVELS[pair & 3];
-      if (once && !once[card]) { once[card] = 1; met[card]++; }
+      scores[card] += (weight * worth * LEVELS[pair & 3]) / divisors[card];
+      if (once && !once[card]) { once[card] = 1; met[card]++; rarities[card] += worth; }
     }
+    return worth;
   };
-  let words = 0;
   const parts = terms.flatMap(term => term.parts.map(word => ({ word, last: term === terms.at(-1) && word === term.parts.at(-1) })));
   const jobs = parts.map(async ({ word, last }) => ({
     exact: await postings(index, word),
     like: last && asked.typing && word.length > 1 ? await beginning(index, word) : [],
   }));
   const wholes = await Promise.all(terms.filter(t => t.whole).map(t => postings(index, t.whole)));
+  let words = 0;
+  let all = 0;
   for (const { exact, like } of await Promise.all(jobs)) {
     if (!exact && !like.length) continue;
     words++;
     const once = new Uint8Array(index.cards);
-    if (exact) add(exact, 1, once);
-    for (const pairs of like) add(pairs, exact ? PREFIX / 4 : PREFIX, once);
+    const worths = like.map(pairs => add(pairs, exact ? PREFIX / 4 : PREFIX, exact ? null : once));
+    all += exact ? add(exact, 1, once) : Math.max(...worths);
   }
   for (const pairs of wholes) if (pairs) add(pairs, 1, null);
+  for (let card = 0; card < index.cards; card++) scores[card] *= Math.min(1, rarities[card] / all);
   const unknown = parts.length - words;
-  return { ...(await choose(index, asked, scores, met, words)), unknown, words };
+  return { ...(await choose(index, asked, flags, scores, met, words)), unknown, words };
 }
 
-async function choose(index, asked, scores, met, words) {
-  const columns = bytesOf(await load("columns"));
+let divided = null;
+function lengths(index, sizes) {
+  if (!divided) {
+    divided = new Float32Array(index.cards);
+    for (let card = 0; card < index.cards; card++) {
+      divided[card] = 1 - LENGTHS + (LENGTHS * (2 ** (sizes[card] / 16) - 1)) / (index.length || 1);
+    }
+  }
+  return divided;
+}
+
+async function choose(index, asked, flags, scores, met, words) {
   const repo = index.repos.findIndex(([name]) => name === asked.repo);
   const kind = index.kinds.indexOf(asked.kind);
   const [from, to] = span(index, asked.after, asked.before);
@@ -166,17 +187,18 @@ async function choose(index, asked, scores, met, words) {
     for (const pair of (await postings(index, `family:${asked.family}`)) || []) allowed[pair >>> 2] = 1;
   }
   const found = [];
+  let whole = 0;
   for (let card = from; card < to; card++) {
     if (words ? !met[card] : asked.text.trim()) continue;
-    if (repo >= 0 && columns[card] >> 4 !== repo) continue;
-    if (kind >= 0 && (columns[card] & 15) !== kind) continue;
+    if (repo >= 0 && flags[card] >> 4 !== repo) continue;
+    if (kind >= 0 && (flags[card] & 15) !== kind) continue;
     if (allowed && !allowed[card]) continue;
+    if (met[card] === words) whole++;
     found.push(card);
   }
-  const whole = words ? found.filter(card => met[card] === words) : found;
-  const shown = whole.length ? whole : found;
-  if (words) shown.sort((a, b) => met[b] - met[a] || scores[b] - scores[a] || a - b);
-  return { cards: shown, partial: words > 0 && !whole.length && found.length > 0 };
+  const has = words <= FEW ? card => (met[card] === words ? 1 : 0) : () => 0;
+  if (words) found.sort((a, b) => has(b) - has(a) || scores[b] - scores[a] || a - b);
+  return { cards: found, whole };
 }
 
 // cards are numbered from the newest on: a stretch of months is a stretch of numbers
@@ -268,11 +290,11 @@ async function run(typing) {
 }
 
 function describe(result, took) {
-  const count = result.cards.length.toLocaleString("en");
-  const noun = result.cards.length === 1 ? "card" : "cards";
-  const partly = result.partial ? " with some of the words" : "";
-  const unknown = result.unknown ? `, ${result.unknown} of the words in no card or in too many` : "";
-  return `${count} ${noun}${partly}${unknown} (${took.toFixed(0)} ms)`;
+  const cards = number => `${number.toLocaleString("en")} ${number === 1 ? "card" : "cards"}`;
+  const some = result.cards.length - result.whole;
+  const found = result.words > 1 ? `${cards(result.whole)} with all words, ${some.toLocaleString("en")} with some` : cards(result.cards.length);
+  const unknown = result.unknown ? `; ${result.unknown} of the words in no card, or in too many to tell` : "";
+  return `${found}${unknown} (${took.toFixed(0)} ms)`;
 }
 
 function remember(asked) {
