@@ -13,8 +13,10 @@ from loop.campaign.tasks import Applied, ApplyTask, Arm, Gated, GateTask
 from loop.driver.kit import Broken, Kit, Turn
 from loop.driver.opening import said
 from loop.driver.rounds import symptom
+from loop.gates.outputs import outputs_problem
 from loop.records import Comparison, GateResult, Outcome, PatchProposal, TreeRef, Verdict
 from loop.stats.compare import Question, sla_breach
+from loop.stats.metrics import decode_rows
 
 BEFORE = ("evidence", "novelty", "policy")
 AFTER = ("build", "tests", "accuracy", "engagement")
@@ -84,7 +86,7 @@ def measure(kit: Kit, at: Progress) -> Turn:
         return _measured(kit, at, [], [result])
     compared, results = [found], [_gain(found)]
     if found.verdict == "FASTER":
-        results += [_gate(kit, at, "regression", at.tree, found), _sla(kit, found)]
+        results += [_gate(kit, at, "regression", at.tree, found), _sla(kit, found), _outputs(kit, found)]
         again, held = _too_good(kit, at, found, candidate)
         compared += [again] if again else []
         results.append(held)
@@ -111,6 +113,20 @@ def _gain(found: Comparison) -> GateResult:
 def _sla(kit: Kit, found: Comparison) -> GateResult:
     breach = sla_breach(kit.blocks(found.key), kit.spec.sla)
     return GateResult("sla", "fail", "SLA", breach) if breach else GateResult("sla", "pass")
+
+
+def _outputs(kit: Kit, found: Comparison) -> GateResult:
+    """The rows that times are computed from show the same work: a candidate may behave only while it is asked singly."""
+    loads = {load.name: load for load in kit.spec.workloads}
+    for block in kit.blocks(found.key):
+        arms = {(run.workload, run.arm): run.rows for run in block.runs}
+        for name, load in loads.items():
+            if (name, "A") in arms and (name, "B") in arms:
+                ours, theirs = (decode_rows(kit.blobs.get(arms[name, arm])) for arm in ("A", "B"))
+                problem = outputs_problem(load, ours, theirs)
+                if problem:
+                    return GateResult("outputs", "fail", problem[0], f"{name}, pair {block.index}: {problem[1]}")
+    return GateResult("outputs", "pass")
 
 
 def _too_good(
