@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 KB := demo-kb
+LOOP := demo-loop
 
-.PHONY: demo test check format docs clean
+.PHONY: demo demo-loop test check format docs clean
 
 $(VENV)/pyvenv.cfg:
 	$(PYTHON) -c 'import sys; sys.exit("prlore needs Python 3.11 or newer: make PYTHON=python3.12 …") if sys.version_info < (3, 11) else None'
@@ -24,6 +25,12 @@ demo: $(VENV)/.installed
 	rm -rf $(KB)
 	$(BIN)/prlore demo --kb $(KB)
 
+# a whole campaign on the fake engine: gap, profile, cards, a person's patch, a backport, options, report, verify
+demo-loop: $(VENV)/.installed
+	rm -rf $(LOOP)
+	$(BIN)/prlore loop demo --into $(LOOP)
+	$(BIN)/prlore loop verify $(LOOP)/campaign
+
 test: $(VENV)/.installed-dev check
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
@@ -42,4 +49,4 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/prlore reference --out docs/reference
 
 clean:
-	rm -rf $(VENV) $(KB)
+	rm -rf $(VENV) $(KB) $(LOOP)

@@ -304,3 +304,24 @@ def mirror(url: str, folder: Path) -> None:
 def batch_lines(items: Sequence[str]) -> bytes:
     """Object names as `--stdin` wants them."""
     return "".join(f"{item}\n" for item in items).encode()
+
+
+def make_repository(folder: Path, stream: bytes) -> None:
+    """A new bare repository from a `git fast-import` stream, as written: authors, dates and all.
+
+    Raises:
+        GitFailed: the folder holds something, or the stream is not one.
+    """
+    for args, stdin in (("init", b""), ("fast-import", stream)):
+        more = ["--bare", "--quiet", str(folder)] if args == "init" else ["--quiet"]
+        where = [] if args == "init" else [f"--git-dir={folder}"]
+        done = subprocess.run(
+            ["git", *where, args, *more],
+            input=stdin,
+            capture_output=True,
+            env=_environment() | {"GIT_TEMPLATE_DIR": ""},
+            check=False,
+        )
+        if done.returncode:
+            stderr = done.stderr.decode("utf-8", "replace").strip()
+            raise GitFailed(f"git {args} failed: {stderr or done.returncode}", stderr)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,7 +28,8 @@ from loop.records import BenchBlock, Digest, canonical, decode
 R = TypeVar("R", bound=Result)
 OnBlock = Callable[[BenchBlock], bool]
 _POLL_S = 0.02
-_LIVES = 20
+_LIVES = 20  # of one step: more kills than that are no accident
+_LINGER_S = 30.0
 EXIT_DISK_FULL = 28
 EXIT_CLOCK = 29
 
@@ -45,6 +47,9 @@ class Runner(Protocol):
     def ended(self, who: Identity) -> int | None:
         """Exit status of a process that ended, None while it lives; -1 where nobody knows."""
 
+    def part(self, who: Identity) -> None:
+        """Its result is here: see it off."""
+
 
 class Inline:
     """Work in the driver's own process: for simulated campaigns, which measure nothing that could be disturbed."""
@@ -60,6 +65,9 @@ class Inline:
     def ended(self, who: Identity) -> int | None:
         """It has."""
         return -1
+
+    def part(self, who: Identity) -> None:
+        """There is nobody."""
 
 
 class Children:
@@ -85,6 +93,16 @@ class Children:
         if ours is not None:
             return ours.process.poll()
         return None if processes.alive(who) else -1
+
+    def part(self, who: Identity) -> None:
+        """Wait for its end, which is near; one that hangs is killed."""
+        ours = self._ours.pop(who.pid, None)
+        if ours is not None:
+            try:
+                ours.process.wait(_LINGER_S)
+            except subprocess.TimeoutExpired:
+                ours.process.kill()
+                ours.process.wait()
 
 
 class Steps:
@@ -200,6 +218,7 @@ class Steps:
         except msgspec.DecodeError as exc:
             raise StepFailed(f"step {key} answered what can't be read: {exc}") from exc
         self._database.finish(key, self._blobs.put(raw), result.cost)
+        self._runner.part(who)
         shutil.rmtree(spool, ignore_errors=True)
 
     def _wait(self, key: str, spool: Path, who: Identity, blocks: _Blocks | None) -> None:

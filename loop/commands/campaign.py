@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,19 @@ def _drive(folder: Path, quiet: bool) -> None:
     at = sit(folder, None if quiet else listen)
     click.echo(f"{at.end or at.state}: {one_line(at.end_reason)}")
     click.echo(f"report: {folder / 'run' / 'final_report.md'}")
+
+
+def _listener() -> Callable[[Progress, tuple[Entry, ...]], None]:
+    """Says every ledger row as it is written."""
+    from kb.reports.safe import one_line
+
+    def listen(at: Progress, entries: tuple[Entry, ...]) -> None:
+        for entry in entries:
+            click.echo(
+                f"{at.state:9} round {at.round} candidate {at.candidate}: {one_line(entry.text)}", err=True
+            )
+
+    return listen
 
 
 @loop.command()
@@ -193,3 +207,16 @@ def selftest(null_campaigns: int, planted: int, noise: float, drift: float, seed
         click.echo(as_text(found))
     if not found.passed:
         sys.exit(1)
+
+
+@loop.command()
+@click.option("--into", type=click.Path(path_type=Path), default=Path("demo-loop"), show_default=True, metavar="FOLDER", help="A new folder.")  # fmt: skip
+def demo(into: Path) -> None:
+    """Run a whole campaign on the fake engine: gap, profile, cards, a person's patch, a backport, options, report."""
+    from loop.campaign.errors import CampaignError
+    from loop.selftest.demo import demo as play
+
+    if into.exists() and (not into.is_dir() or any(into.iterdir())):
+        raise CampaignError(f"{into} is not empty: name a new folder with --into")
+    folder = play(into, lambda text: click.echo(text, err=True), _listener())
+    click.echo((folder.views / "final_report.md").read_text("utf-8"))

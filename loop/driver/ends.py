@@ -22,7 +22,7 @@ def over_budget(kit: Kit, at: Progress) -> str:
     if at.state == State.GAP and budgets.rounds is not None and at.round >= budgets.rounds:
         return f"{at.round} rounds"
     most = min(kit.spec.policy.max_candidates, budgets.candidates or kit.spec.policy.max_candidates)
-    if at.state == State.PROPOSE and at.candidate >= most:
+    if at.state in (State.PROPOSE, State.PROFILE) and at.candidate >= most:
         return f"{at.candidate} candidates"
     used = kit.database.used()
     keep = 1.0 - budgets.reserve
