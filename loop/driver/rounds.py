@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from msgspec.structs import replace
 
 from loop.campaign.database import Entry, Submission
@@ -115,7 +117,7 @@ def retrieve(kit: Kit, at: Progress) -> Turn:
 
 
 def _idea(bundle: EvidenceBundle) -> str:
-    cards = ", ".join(card.card_id for card in bundle.cards)
+    cards = ", ".join(dict.fromkeys(card.card_id for card in bundle.cards))
     return f"{bundle.stage} {bundle.row_id} {bundle.share:.1%} at {bundle.location}: {cards}"
 
 
@@ -159,12 +161,19 @@ def _submitted(kit: Kit, at: Progress, patch: Submission) -> Turn:
 
 
 def _evidence_of(kit: Kit, at: Progress, patch: bytes) -> str:
-    """The first evidence whose file a patch changes, else the first of all, for the gate to judge."""
-    for digest in at.bundles:
-        path = kit.blobs.load(EvidenceBundle, digest).location.rpartition(":")[0]
-        if f"b/{path}\n".encode() in patch.replace(b"\r", b"").replace(b"\t", b"\n"):
-            return digest
-    return at.bundles[0] if at.bundles else ""
+    """The evidence whose place is nearest to what a patch changes, else the first of all, for the gate to judge."""
+    changed: list[tuple[str, int]] = []
+    path = ""
+    for line in patch.decode("utf-8", "replace").splitlines():
+        if line.startswith("--- "):
+            path = line[4:].split("\t")[0].removeprefix("a/")
+        elif hunk := re.match(r"@@ -(\d+)", line):
+            changed.append((path, int(hunk[1])))
+    nearest: list[tuple[int, int, str]] = []
+    for number, digest in enumerate(at.bundles):
+        place, _, line = kit.blobs.load(EvidenceBundle, digest).location.rpartition(":")
+        nearest += [(abs(int(line) - first), number, digest) for name, first in changed if name == place]
+    return min(nearest)[2] if nearest else at.bundles[0] if at.bundles else ""
 
 
 def _attempt(kit: Kit, at: Progress, proposal: str, bundle: str) -> Turn:

@@ -125,7 +125,9 @@ def _outputs(kit: Kit, found: Comparison) -> GateResult:
                 ours, theirs = (decode_rows(kit.blobs.get(arms[name, arm])) for arm in ("A", "B"))
                 problem = outputs_problem(load, ours, theirs)
                 if problem:
-                    return GateResult("outputs", "fail", problem[0], f"{name}, pair {block.index}: {problem[1]}")
+                    return GateResult(
+                        "outputs", "fail", problem[0], f"{name}, pair {block.index}: {problem[1]}"
+                    )
     return GateResult("outputs", "pass")
 
 

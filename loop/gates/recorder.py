@@ -66,7 +66,8 @@ def _start() -> None:
         sys.addaudithook(opened)
 
 
-try:
-    _start()
-except Exception as exc:
-    sys.stderr.write(f"nothing is noted: {exc}\n")
+if __name__ == "sitecustomize":
+    try:
+        _start()
+    except Exception as exc:
+        sys.stderr.write(f"nothing is noted: {exc}\n")

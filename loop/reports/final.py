@@ -117,7 +117,7 @@ def _accepted(story: Story) -> list[str]:
             if bundle
             else ""
         )
-        cards = ", ".join(words(card.card_id) for card in bundle.cards) if bundle else ""
+        cards = ", ".join(dict.fromkeys(words(card.card_id) for card in bundle.cards)) if bundle else ""
         rows.append(
             (
                 str(told.number),

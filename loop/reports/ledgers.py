@@ -79,7 +79,7 @@ def source_ideas(story: Story) -> str:
             f"{bundle.share:.1%}",
             code(bundle.location),
             f"{bundle.ceiling:.1%}",
-            ", ".join(words(card.card_id) for card in bundle.cards),
+            ", ".join(dict.fromkeys(words(card.card_id) for card in bundle.cards)),
             code("; ".join(card.quote for card in bundle.cards)[:160]),
         )
         for digest, bundle in story.bundles.items()

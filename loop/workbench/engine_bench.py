@@ -1,6 +1,7 @@
 """The workbench of real campaigns: engines, load generator, knowledge base, proposers and gates, bound together.
 
 It is made anew in every step's process from the frozen spec, so that a step needs nothing but its task and the folder.
+Knowledge base, proposers and gates are imported by the steps that use them: most steps measure, and wait for imports.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shutil
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -39,11 +41,7 @@ from loop.campaign.tasks import (
 )
 from loop.engines.registry import engine_named
 from loop.engines.space import space_of
-from loop.fair.search import Terms, search_flags
-from loop.gates.registry import gate_named
 from loop.load.generator import HttpBencher
-from loop.proposers.handing_in import Desk
-from loop.proposers.registry import Surroundings, proposer_of, submitted
 from loop.protocols import GateContext, ProposalBudget, Server
 from loop.records import (
     CampaignSpec,
@@ -59,10 +57,12 @@ from loop.records import (
     TreeRef,
 )
 from loop.redaction import Redactor
-from loop.retrieval.base import KnowledgeBase
 from loop.trees.campaign import CampaignTrees
 from loop.trees.store import DoesNotApply
 from loop.workbench.measure import ArmName, run_cluster
+
+if TYPE_CHECKING:
+    from loop.retrieval.base import KnowledgeBase
 
 _STAGES: tuple[Stage, ...] = ("prefill", "decode")
 
@@ -93,6 +93,8 @@ class EngineWorkbench:
 
     @cached_property
     def _kb(self) -> KnowledgeBase:
+        from loop.retrieval.base import KnowledgeBase
+
         return KnowledgeBase(self._spec.kb)
 
     def _engine(self, arm: Arm) -> EngineSpec:
@@ -148,6 +150,8 @@ class EngineWorkbench:
         return Preflighted(missing=tuple(missing), base=base)
 
     def _search(self, task: SearchTask, spool: Path) -> AnyResult:
+        from loop.fair.search import Terms, search_flags
+
         spec = self._engine(task.arm)
         engine, launch = engine_named(spec.name), self._launch(task.arm)
         fixed = tuple(word.split("=")[0] for word in spec.flags if word.startswith("-"))
@@ -221,6 +225,9 @@ class EngineWorkbench:
         )
 
     def _propose(self, task: ProposeTask, spool: Path) -> AnyResult:
+        from loop.proposers.handing_in import Desk
+        from loop.proposers.registry import Surroundings, proposer_of, submitted
+
         if not task.bundle:
             return self._declined(Declined("human", "NO_EVIDENCE", "there is no evidence in this round"))
         bundle = self._blobs.load(EvidenceBundle, task.bundle)
@@ -256,6 +263,8 @@ class EngineWorkbench:
             return Applied(gate=self._blobs.keep(failed))
 
     def _gate(self, task: GateTask, spool: Path) -> AnyResult:
+        from loop.gates.registry import gate_named
+
         symptom = self._blobs.load(Comparison, task.symptom) if task.symptom else None
         gap = symptom if symptom and symptom.kind == "gap" else None
         proposal = self._blobs.load(PatchProposal, task.proposal)

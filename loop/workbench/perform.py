@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from ingest.errors import PrloreError
 from loop.campaign.durable import write_whole
@@ -45,10 +48,13 @@ def perform_step(folder: Folder, key: str, workbench: Workbench | None = None) -
         finally:
             database.close()
         workbench = workbench_of(folder, spec)
+    began = time.monotonic()
     try:
         result = workbench.perform(task, spool)
     except CampaignError:
         raise
     except PrloreError as exc:
         result = Failed(reason=type(exc).__name__, detail=str(exc))
+    if not result.cost.seconds:
+        result = replace(result, cost=replace(result.cost, seconds=time.monotonic() - began))
     write_whole(spool / "result.json", canonical(result), sync=folder.sync)
