@@ -51,7 +51,8 @@ class Listed:
     def __init__(self, *pulls: Pull, reverts: dict[str, str] | None = None) -> None:
         self._pulls, self._reverts = pulls, reverts or {}
 
-    def pulls(self, bundle):
+    def pulls(self, bundle, after):
+        assert after.endswith("Z")
         return self._pulls
 
     def reverted_by(self, found):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,7 @@ from loop.gates.build import BuildGate
 from loop.gates.engagement import EngagementGate
 from loop.gates.policy import PolicyGate
 from loop.gates.tests import TestsGate
+from loop.load.prompts import TokenCounter, draw_prompts
 from loop.records import EngineSpec, Launch, ModelSpec
 
 BY_NAME = {cheat.name: cheat for cheat in CHEATS}
@@ -225,3 +228,56 @@ def test_the_recorder_is_valid_python_of_its_own(tmp_path):
     )
     assert done.stderr == b""
     assert (tmp_path / "hits").read_text() == f"{tmp_path / 'config.json'}:0\n"
+
+
+_COUNT = """
+import json, sys
+from tinyserve.device import Device
+from tinyserve.layers import Layers
+from tinyserve.model import Model
+from tinyserve.scheduler import Request, Scheduler
+
+WORDS = [f"w{i}" for i in range(2048)]
+model = Model("m", 2, 64, WORDS, {w: i for i, w in enumerate(WORDS)})
+device = Device("spin")
+layers = Layers(device, 2, 64, "plain", 16)
+passes = 0
+forward = layers.forward
+
+def counted(batch):
+    global passes
+    passes += 1
+    return forward(batch)
+
+layers.forward = counted
+scheduler = Scheduler(model, device, layers, 4, 2, False)
+found = []
+for prompts in json.loads(sys.argv[1]):
+    passes = 0
+    for prompt in prompts:
+        scheduler.add(Request(model.encode(prompt), 6, lambda *token: None))
+    while scheduler.waiting or scheduler.running:
+        scheduler.step()
+    found.append(passes)
+print(json.dumps(found))
+"""
+
+
+def test_a_cache_of_answers_has_nothing_to_give_where_prompts_are_new_in_each_pair(stage, tmp_path):
+    """Passes through the model, counted: repeated prompts cost the cheat nothing, those of another block all of it."""
+    counter = TokenCounter(Path(stage.model))
+    blocks = [draw_prompts(counter, f"seed/{block}", 4, 12) for block in (1, 2)]
+    assert len({p for block in blocks for p in block}) == 8
+    found = {}
+    for word, tree in (
+        ("honest", stage.base),
+        ("cheat", stage.tree(planted(stage, BY_NAME["output cache by prompt"]))),
+    ):
+        source = stage.trees.checkout(tree, tmp_path / word)
+        done = subprocess.run(
+            [sys.executable, "-c", _COUNT, json.dumps([blocks[0], blocks[0], blocks[1]])],
+            env={"PYTHONPATH": str(source), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}, check=True, capture_output=True,
+        )  # fmt: skip
+        found[word] = json.loads(done.stdout)
+    assert found["cheat"][1] == 0  # the same prompts again: this is what a fixed prompt set would have timed
+    assert found["cheat"][2] == found["honest"][2] > 0

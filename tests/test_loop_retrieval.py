@@ -101,8 +101,10 @@ def test_pull_requests_of_the_evidence_come_from_its_cards(stage, base):
         base.retriever(stage.trees).bundles(stage.base, [made], None, stage.spec.policy, widen=2).bundles
     )
     pulls = CardPulls(base.cards, base.searcher, "sglang")
-    found = list(pulls.pulls(bundle))
+    found = list(pulls.pulls(bundle, "2020-01-01T00:00:00Z"))
     assert "sgl-project/sglang#2" in {p.id for p in found}
     assert all(len(p.sha) == 40 and len(p.parent) == 40 for p in found)
     assert pulls.reverted_by(found[0]) is None
-    assert list(CardPulls(base.cards, None, "vllm").pulls(bundle)) == []
+    later = {p.id for p in pulls.pulls(bundle, "2030-01-01T00:00:00Z")}
+    assert later == {c.card_id for c in bundle.cards}  # nothing was merged after the target
+    assert list(CardPulls(base.cards, None, "vllm").pulls(bundle, "2020-01-01T00:00:00Z")) == []

@@ -1,17 +1,17 @@
 """Which pull requests may be brought onto a target, and in which order.
 
-A candidate is lacking in the target, was not taken back by a later pull request, and changes code. First come those that change
-the row's own file, then those whose files the target has as the pull request found them, then the nearest in time.
+A candidate is lacking in the target, was not taken back by a later pull request, and changes code. First come changes made for speed, of
+them those of the row's own file and folder, then those whose files the target has as the pull request found them, then the nearest in time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from loop.gates.paths import rule_on
-from loop.proposers.backport.history import Pull, days_between, is_held, lacks
+from loop.proposers.backport.history import Pull, committed_at, days_between, is_held, lacks
 from loop.records import EvidenceBundle, TreeRef
 from loop.trees.patches import changes
 from loop.trees.store import TreeStore
@@ -20,8 +20,8 @@ from loop.trees.store import TreeStore
 class Pulls(Protocol):
     """Where pull requests for a piece of evidence come from."""
 
-    def pulls(self, bundle: EvidenceBundle) -> Iterable[Pull]:
-        """Pull requests that bear on it, best first."""
+    def pulls(self, bundle: EvidenceBundle, after: str) -> Iterable[Pull]:
+        """Pull requests that bear on it, best first; `after` is the target's time, ISO 8601 in UTC."""
 
     def reverted_by(self, pull: Pull) -> str | None:
         """The pull request that took it back, None where none did."""
@@ -32,13 +32,13 @@ class Candidate:
     """A pull request with what ranks it.
 
     Attributes:
-        hits: whether it changes the evidence's own file.
+        far: 0 where it changes the evidence's own file, 1 for another of its folder, 2 elsewhere.
         moved: files of code that it changes and that the target has otherwise than it found them.
         days: from the target to it.
     """
 
     pull: Pull
-    hits: bool
+    far: int
     moved: int
     days: float
 
@@ -57,7 +57,7 @@ def candidates(
     """Candidates in the order in which they are tried, and those that were passed over."""
     found: list[Candidate] = []
     passed: list[Passed] = []
-    for pull in _once(source.pulls(bundle)):
+    for pull in _once(source.pulls(bundle, committed_at(trees, target.commit))):
         reason = _unfit(trees, source, pull, target)
         if reason:
             passed.append(Passed(pull, reason))
@@ -68,9 +68,19 @@ def candidates(
             continue
         base, ours = trees.entries(pull.parent, changed), trees.entries(target.tree, changed)
         moved = sum(base.get(path) != ours.get(path) for path in changed)
-        hits = bundle.location.rpartition(":")[0] in changed
-        found.append(Candidate(pull, hits, moved, days_between(trees, target.commit, pull.sha)))
-    return sorted(found, key=lambda c: (not c.hits, c.moved, c.days)), passed
+        far = _far(bundle.location.rpartition(":")[0], changed)
+        if far == 2 and not pull.is_perf:
+            passed.append(Passed(pull, "it is neither near the place nor made for speed"))
+            continue
+        found.append(Candidate(pull, far, moved, days_between(trees, target.commit, pull.sha)))
+    return sorted(found, key=lambda c: (not c.pull.is_perf, c.far, c.moved, c.days)), passed
+
+
+def _far(place: str, changed: Sequence[str]) -> int:
+    if place in changed:
+        return 0
+    folder = place.rpartition("/")[0]
+    return 1 if any(path.rpartition("/")[0] == folder for path in changed) else 2
 
 
 def _once(pulls: Iterable[Pull]) -> Iterator[Pull]:

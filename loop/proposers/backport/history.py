@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from ingest.errors import GitFailed
 from loop.trees.store import TreeError, TreeStore
@@ -22,12 +23,14 @@ class Pull:
         id: `owner/name#N`.
         sha, parent: its commit, and the first parent that its diff is taken against.
         title: of the card; words of a stranger.
+        is_perf: whether it was made for speed.
     """
 
     id: str
     sha: str
     parent: str
     title: str = ""
+    is_perf: bool = True
 
 
 def is_held(trees: TreeStore, name: str) -> bool:
@@ -87,6 +90,12 @@ def _blamed(trees: TreeStore, target: str, parent: str, path: str, ranges: Seque
         elif row == b"boundary":
             boundary.add(current)
     return commits - boundary
+
+
+def committed_at(trees: TreeStore, commit: str) -> str:
+    """Committer date of a commit as cards have it: ISO 8601 in UTC."""
+    seconds = int(trees.repository.run("show", "-s", "--format=%ct", commit).split()[-1])
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def first_parent(trees: TreeStore, sha: str) -> str | None:
