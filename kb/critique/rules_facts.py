@@ -16,6 +16,7 @@ from kb.store import Store
 from kb.stored_diff import ChunkRow, hunk_lines, hunks_of_chunks
 
 _BEHAVIOUR = 8  # changed lines of code from which on a test is expected
+_FLAG_PAGE = re.compile(r"arg|cli|option|flag|param|config|serv", re.IGNORECASE)
 _PAGES = 40  # changes of docs that are looked through, newest first
 _TESTED_WITHIN = 540  # days that a test which a fix brought still counts as the habit of this file
 NUMBER = re.compile(
@@ -143,16 +144,14 @@ def _documenting(case: Case, hunk: PatchHunk) -> PullPrecedent | None:
     }
     if not undocumented:
         return None
-    where = Filter(
-        repos=(case.patch.repo,),
-        kinds=("docs",),
-        paths=("server_arguments.md", "engine_args", "docs/"),
-        before=case.patch.as_of,
+    where = Filter(repos=(case.patch.repo,), kinds=("docs",), before=case.patch.as_of)
+    rows = case.store.scan("cards", ["id", "merged_at", "path_text"], where).to_pylist()
+    rows = sorted(
+        (r for r in rows if _FLAG_PAGE.search(r["path_text"])),
+        key=lambda r: (r["merged_at"], r["id"]),
+        reverse=True,
     )
-    ids = case.store.scan("cards", ["id", "merged_at"], where).to_pylist()
-    pages = read_pulls(
-        case.store, [r["id"] for r in sorted(ids, key=lambda r: r["merged_at"], reverse=True)[:_PAGES]]
-    )
+    pages = read_pulls(case.store, [r["id"] for r in rows[:_PAGES]])
     for page in sorted(pages.values(), key=lambda p: (p.merged_at, p.id), reverse=True):
         named_flags = [
             f

@@ -32,7 +32,8 @@ def asked_before(case: Case) -> Iterator[Finding]:
     rows = rows[inline]
     texts = [text for text, there in zip(case.swept.words, inline.tolist(), strict=True) if there]
     heads = list(index.heads(rows))
-    words = [frozenset(text.split(" ")) for text in texts]
+    own = frozenset(w for h in case.patch.hunks for w in h.words if len(w) >= _SHORT)
+    words = [own.intersection(text.split(" ")) for text in texts]
     frequency = Counter(w for held in words for w in held)
     at_path: dict[str, list[int]] = {}
     for place, head in enumerate(heads):

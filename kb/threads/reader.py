@@ -10,7 +10,7 @@ exhaustive. Its rows are numbers into its columns; look-ups return them in order
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -100,14 +100,17 @@ class ThreadIndex:
 
     def under(self, folder: str) -> Rows:
         """Threads on files of a folder and those below it."""
-        return self._where(pc.starts_with(_plain(self._table["path"]), folder.rstrip("/") + "/"))
+        return self._where_value("path", lambda paths: pc.starts_with(paths, folder.rstrip("/") + "/"))
 
     def at_symbol(self, name: str) -> Rows:
         """Threads on a definition: its qualified name, or the end of one."""
-        plain = _plain(self._table["symbol"])
         wanted = name.replace("::", ".")
-        dotted = pc.replace_substring(plain, "::", ".")
-        return self._where(pc.or_(pc.equal(dotted, wanted), pc.ends_with(dotted, f".{wanted}")))
+
+        def fits(symbols: Any) -> Any:
+            dotted = pc.replace_substring(symbols, "::", ".")
+            return pc.or_(pc.equal(dotted, wanted), pc.ends_with(dotted, f".{wanted}"))
+
+        return self._where_value("symbol", fits)
 
     def of_family(self, slug: str) -> Rows:
         """Threads of a model family."""
@@ -128,7 +131,14 @@ class ThreadIndex:
         return self._where(pc.less(_plain(self._table["created_at"]), moment))
 
     def _equal(self, column: str, value: str) -> Rows:
-        return self._where(pc.equal(_plain(self._table[column]), value))
+        return self._where_value(column, lambda values: pc.equal(values, value))
+
+    def _where_value(self, column: str, test: Callable[[Any], Any]) -> Rows:
+        """Rows whose value in a text column passes a test; each different value is tested once."""
+        held = self._table[column].combine_chunks()
+        if not pa.types.is_dictionary(held.type):
+            return self._where(test(held))
+        return self._where(test(held.dictionary).take(held.indices))
 
     def _where(self, mask: Any) -> Rows:
         found = pc.indices_nonzero(pc.fill_null(mask, False))
@@ -144,11 +154,8 @@ class ThreadIndex:
 
     def one_of(self, column: str, values: Iterable[str]) -> Rows:
         """Threads of which a text column has one of some values."""
-        held = self._table[column].combine_chunks()
         wanted = pa.array(list(values), pa.string())
-        if not pa.types.is_dictionary(held.type):
-            return self._where(pc.is_in(held, wanted))
-        return self._where(pc.is_in(held.dictionary, wanted).take(held.indices))
+        return self._where_value(column, lambda held: pc.is_in(held, wanted))
 
     def heads(self, rows: Rows | None = None) -> Iterator[ThreadHead]:
         """What is known without reading, row by row."""
