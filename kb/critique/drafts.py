@@ -19,6 +19,7 @@ from kb.critique.findings import (
 )
 from kb.critique.history import History, PastPull
 from kb.critique.patch import Patch, PatchHunk
+from kb.critique.ranking import Ranked
 from kb.critique.sweep import Swept
 from kb.families import Families
 from kb.store import Store
@@ -45,6 +46,7 @@ class Case:
 
     Attributes:
         now: the moment ages count back from.
+        ranked: where to look first.
         checkout: a clone in which what is said beyond the diff is looked up, None where none was named.
     """
 
@@ -54,12 +56,17 @@ class Case:
     swept: Swept
     now: str
     families: Families
+    ranked: Ranked
     checkout: Checkout | None = None
 
     def lane(self, pull: PastPull) -> str:
         """The test that a past change brought, as something to run; one that the checkout has lost is not named."""
         tests = self.there(pull.tests)
         return f", with `{clean(tests[0])}`" if tests else ""
+
+    def weight(self, hunk: PatchHunk) -> float:
+        """A hunk's share of the risk, 1 for what each would have if all were alike."""
+        return self.ranked.share(hunk.path, hunk.header) * len(self.ranked.spots)
 
     def there(self, paths: Sequence[str]) -> list[str]:
         """Those of some paths that the checkout has; all where none was named."""

@@ -172,7 +172,8 @@ def _reviewed(
     built = build_case(store, patch, families)
     found = critique_of(built)
     again = critique_of(build_case(store, patch, families))
-    moved = critique_of(build_case(store, shifted(patch), families))
+    pushed = shifted(patch)  # what bears on it is the same
+    moved = critique_of(replace(built, patch=pushed, ranked=rank(built.now, pushed, built.history)))
     checked, _ = Verifier(store, patch, built.history).check(found.findings)
     mended = {(m.path, m.hunk) for m in case.mended}
     known = {f.fingerprint for f in found.findings}
@@ -212,7 +213,7 @@ def _anchored(patch: Patch, found: Critique, at: int) -> bool:
 
 
 def _ours(case: Case, found: Critique) -> Order:
-    ranked = rank(case.now, case.patch, case.history)
+    ranked = case.ranked
     hunks = [(s.place.path, s.place.hunk) for s in ranked.spots]
     return Order([p for p, _ in ranked.files], hunks, predicted_concerns(case))
 

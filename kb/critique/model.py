@@ -26,7 +26,6 @@ from kb.critique.findings import (
 )
 from kb.critique.patch import PatchHunk
 from kb.critique.precedents import pull_precedent
-from kb.critique.ranking import rank
 from kb.critique.verify import Verifier
 from kb.gate.prose import unsafe
 from kb.llm.answers import AnswerError, parse_answer, schema_of
@@ -192,9 +191,7 @@ class Wording:
 
     def _hunks(self, kept: Sequence[Finding]) -> dict[str, PatchHunk]:
         """The hunks that are shown: those of findings, then those to be read first."""
-        places = [f.place for f in kept] + [
-            s.place for s in rank(self._case.now, self._case.patch, self._case.history).spots
-        ]
+        places = [f.place for f in kept] + [s.place for s in self._case.ranked.spots]
         chosen: dict[tuple[str, str], PatchHunk] = {}
         for place in places:
             hunk = self._case.patch.hunk_at(place)

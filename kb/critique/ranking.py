@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import msgspec
 
@@ -47,6 +47,14 @@ class Ranked:
 
     spots: tuple[Spot, ...]
     files: tuple[tuple[str, float], ...]
+
+    def share(self, path: str, header: str) -> float:
+        """The share of a hunk, 0 for one that is not there."""
+        return self._shares.get((path, header), 0.0)
+
+    @cached_property
+    def _shares(self) -> dict[tuple[str, str], float]:
+        return {(s.place.path, s.place.hunk): s.share for s in self.spots}
 
 
 @cache

@@ -90,7 +90,7 @@ def critique_of(case: Case, most: int = MOST_FINDINGS, wording: Wordings | None 
     if wording is not None:
         chosen, more = wording(case, verifier, chosen)
         refused += more
-    spots = best_spots(rank(case.now, patch, case.history).spots)
+    spots = best_spots(case.ranked.spots)
     flow = flows(patch)
     findings = [_standing(case, f) for f in chosen[:most]]
     return Critique(
@@ -125,7 +125,7 @@ def build_case(store: Store, patch: Patch, families: Families, checkout: Checkou
     newest = max((p.merged_at for p in history.pulls.values()), default="")
     # ages count from the patch's moment or the newest card: the clock would make two runs differ
     now = patch.as_of or newest or datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return Case(store, patch, history, swept, now, families, checkout)
+    return Case(store, patch, history, swept, now, families, rank(now, patch, history), checkout)
 
 
 def chosen_findings(case: Case) -> list[Finding]:

@@ -84,6 +84,10 @@ def _alarms(found: ReviewEvaluation) -> Iterator[tuple[str, str]]:
             )  # fmt: skip
     held = sum(o.findings for o in found.mended)
     if held:
-        yield "findings in a mended hunk", f"{sum(o.in_mended for o in found.mended)} of {held}"
+        chance = sum(o.findings * len(o.case.mended) / o.case.hunks for o in found.mended)
+        yield (
+            "findings in a mended hunk",
+            f"{sum(o.in_mended for o in found.mended)} of {held}, {chance:.1f} if they stood at random",
+        )
         hit = sum(o.in_mended > 0 for o in found.mended)
         yield "mended pull requests with a finding in a mended hunk", f"{hit} of {len(found.mended)}"
