@@ -26,6 +26,7 @@ from loop.driver import session
 from loop.driver.drive import Driver
 from loop.records import BenchBlock, Budgets, Comparison, HostState, Policy, Verdict, canonical
 from loop.selftest.campaigns import inline_driver, play, simulated_spec
+from loop.workbench.host import Reading
 from loop.workbench.perform import perform_step, workbench_of
 from loop.workbench.simulated import Noise
 
@@ -283,23 +284,27 @@ def torture_outcome(path):
     return torture.outcome(folder.path)
 
 
-def test_a_clock_that_was_set_makes_the_block_invalid_and_the_step_says_so(tmp_path):
-    from loop.stats.validity import invalid_reason
-
-    jumped = HostState(wall_ns=-3600 * 10**9, mono_ns=10**9)
-    assert invalid_reason([(HostState(), jumped)], Policy()).startswith("CLOCK")
+def test_a_clock_that_was_set_stops_it_clearly_and_the_block_does_not_count(tmp_path, monkeypatch):
     folder = made(tmp_path / "c")
+    calls = {"left": 7}
 
-    def jump(task):
-        if task.kind == "cluster":
-            raise ClockJump("the wall clock was set")
-        return
+    def set_back():
+        calls["left"] -= 1
+        wall = -3600 * 10**9 if calls["left"] == 0 else 0
+        return Reading(HostState(load=0.0, wall_ns=wall), 0.0, 0.0)
 
-    driver = spoiled(folder, jump)
-    with pytest.raises(ClockJump):
+    monkeypatch.setattr("loop.workbench.simulated_bench.simulated_host", set_back)
+    driver = inline_driver(folder)
+    with pytest.raises(ClockJump, match="does not count"):
         driver.run()
     driver.close()
-    assert finish(folder).state == State.CLOSED
+    end = finish(folder)
+    assert end.state == State.CLOSED
+    database = folder.open(read_only=True)
+    blocks = [folder.blobs().load(BenchBlock, digest) for digest in database.blocks("aa/0")]
+    database.close()
+    assert [block.reason.partition(" ")[0] for block in blocks if not block.valid] == ["CLOCK"]
+    assert sum(block.valid for block in blocks) == 8
 
 
 def test_a_step_without_a_result_says_what_its_process_said(tmp_path):

@@ -97,11 +97,8 @@ class Database:
             )
         self.path = path
         self._read_only = read_only
-        mode = "ro" if read_only else "rwc" if make else "rw"
         try:
-            self._db = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}", uri=True, isolation_level=None, timeout=30
-            )
+            self._db = self._connect("ro" if read_only else "rwc" if make else "rw")
             if not read_only:
                 self._db.execute("PRAGMA journal_mode=WAL")
                 self._db.execute(f"PRAGMA synchronous={'FULL' if sync else 'OFF'}")
@@ -113,6 +110,19 @@ class Database:
             if isinstance(exc, sqlite3.OperationalError) and make:
                 raise
             raise Corrupt(f"{path} can't be read as a campaign: {exc}") from exc
+
+    def _connect(self, mode: str) -> sqlite3.Connection:
+        """A connection; a reader that finds a killed driver's log has to be let write to take it in."""
+        place = self.path.absolute().as_uri()
+        found = sqlite3.connect(f"{place}?mode={mode}", uri=True, isolation_level=None, timeout=30)
+        if mode == "ro":
+            try:
+                found.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            except sqlite3.OperationalError:
+                found.close()
+                found = sqlite3.connect(f"{place}?mode=rw", uri=True, isolation_level=None, timeout=30)
+                found.execute("PRAGMA query_only=ON")
+        return found
 
     def _check_version(self) -> None:
         found = self._db.execute("SELECT version FROM campaign").fetchone()

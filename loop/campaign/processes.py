@@ -73,11 +73,11 @@ def allowed_environment(extra: tuple[str, ...] = ()) -> dict[str, str]:
     }
 
 
-def spawn(folder: Path, key: str, log: Path, extra: tuple[str, ...] = ()) -> Leashed:
+def spawn(folder: Path, key: str, spec: str, log: Path, extra: tuple[str, ...] = ()) -> Leashed:
     """Start the process of a step in a session of its own; it does nothing before `release`."""
     with log.open("ab") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "loop.campaign.child", str(folder), key],
+            [sys.executable, "-m", "loop.campaign.child", str(folder), key, spec],
             stdin=subprocess.PIPE,
             stdout=out,
             stderr=subprocess.STDOUT,

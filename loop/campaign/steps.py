@@ -19,7 +19,7 @@ import msgspec
 from loop.campaign import processes
 from loop.campaign.database import Database, StepRow
 from loop.campaign.durable import passed, write_whole
-from loop.campaign.errors import ClockJump, Corrupt, DiskFull, StepFailed, full_disk_is_said
+from loop.campaign.errors import Corrupt, DiskFull, StepFailed, full_disk_is_said
 from loop.campaign.folder import Folder
 from loop.campaign.processes import Identity
 from loop.campaign.tasks import AnyResult, AnyTask, ClusterEnded, ClusterTask, Failed, Result, key_of
@@ -31,7 +31,6 @@ _POLL_S = 0.02
 _LIVES = 20  # of one step: more kills than that are no accident
 _LINGER_S = 30.0
 EXIT_DISK_FULL = 28
-EXIT_CLOCK = 29
 
 
 class _Killed(Exception):
@@ -73,14 +72,17 @@ class Inline:
 class Children:
     """Every step in a process and session of its own."""
 
-    def __init__(self, folder: Path, extra: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, spec: Digest, extra: tuple[str, ...] = ()) -> None:
         self._folder = folder
+        self._spec = spec
         self._extra = extra
         self._ours: dict[int, processes.Leashed] = {}
 
     def start(self, key: str, intend: Callable[[Identity], None]) -> None:
         """Start it on a leash, say so, let it loose."""
-        child = processes.spawn(self._folder, key, self._folder / "spool" / key / "log", self._extra)
+        child = processes.spawn(
+            self._folder, key, self._spec, self._folder / "spool" / key / "log", self._extra
+        )
         passed("child on leash")
         intend(child.identity)
         child.release()
@@ -242,8 +244,6 @@ class Steps:
                 f"no space left for the campaign in {self._folder.path}: free some, then"
                 f" `prlore loop resume {self._folder.path}`"
             )
-        if status == EXIT_CLOCK:
-            return ClockJump("the wall clock was set while measuring: check it, then `prlore loop resume`")
         log = spool / "log"
         last = log.read_text("utf-8", "replace").strip().splitlines()[-1:] if log.exists() else []
         said = f": {last[0][:200]}" if last else ""

@@ -59,7 +59,10 @@ class Driver:
         self._database = folder.open()
         self._spec = folder.spec(self._database)
         steps = Steps(
-            folder, self._database, runner or Children(folder.path, environment), self._spec.policy.id
+            folder,
+            self._database,
+            runner or Children(folder.path, self._spec.id, environment),
+            self._spec.policy.id,
         )
         self._kit = Kit(folder, self._database, steps, self._spec)
         self._trees = trees

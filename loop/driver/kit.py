@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 
 from loop.campaign.blobs import BlobStore
 from loop.campaign.database import Database, Entry
+from loop.campaign.errors import ClockJump
 from loop.campaign.folder import Folder
 from loop.campaign.progress import Progress
 from loop.campaign.steps import Steps
 from loop.campaign.tasks import AnyTask, Arm, ClusterTask, Failed, Result
 from loop.records import BenchBlock, CampaignSpec, Comparison, Digest
 from loop.stats.compare import Noise, Question, compare, look_at
+from loop.stats.validity import CLOCK
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Kit:
 
         Raises:
             Blocked: the machinery failed, which says nothing about either arm.
+            ClockJump: the wall clock was set during a block.
         """
         policy = self.spec.policy
         blocks = self.blocks(question.key)
@@ -82,6 +85,12 @@ class Kit:
         def on_block(block: BenchBlock) -> bool:
             nonlocal seen
             blocks.append(block)
+            if block.reason.startswith(CLOCK):
+                # the block is counted as invalid; whoever set the clock should know before more is measured
+                raise ClockJump(
+                    f"{block.reason} during pair {block.index} of {block.comparison}, which does not count: see to the"
+                    f" clock, then `prlore loop resume {self.folder.path}`"
+                )
             seen = look_at(question, policy, noise, blocks)
             return seen.word is None
 

@@ -76,7 +76,7 @@ def demo_spec(made: Prepared, base: str) -> CampaignSpec:
         target=EngineSpec("fake", str(made.repository), base, flags=_SPIN),
         competitors=(EngineSpec("fake", flags=(*_SPIN, "--attention-backend", "fused")),),
         model=ModelSpec(str(made.model), "tinyserve"),
-        workloads=(Workload("chat", input_len=192, output_len=48, num_prompts=16, concurrency=8),),
+        workloads=(Workload("chat", input_len=192, output_len=40, num_prompts=12, concurrency=6),),
         policy=Policy(
             metric="cpu_seconds_per_token",
             alpha=0.10,

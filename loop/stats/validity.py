@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from loop.records import HostState, Policy
 
+CLOCK = "CLOCK"  # how the reason of a block begins during which the wall clock was set
 CLOCK_JUMP_S = 0.5  # NTP slews by 0.5 ms a second at most; a step is more
 
 
@@ -16,7 +17,7 @@ def invalid_reason(states: Iterable[tuple[HostState, HostState]], policy: Policy
             return f"LOAD {before.load:.2f} per core before an arm"
         jump = abs((after.wall_ns - before.wall_ns) - (after.mono_ns - before.mono_ns)) / 1e9
         if jump > CLOCK_JUMP_S:
-            return f"CLOCK moved by {jump:.1f} s"
+            return f"{CLOCK} moved by {jump:.1f} s"
         for state in (before, after):
             if state.foreign_gpu:
                 return f"GPU used by {state.foreign_gpu} other processes"

@@ -14,7 +14,7 @@ from loop.campaign.errors import CampaignError
 from loop.campaign.folder import Folder
 from loop.campaign.steps import work_of
 from loop.campaign.tasks import AnyResult, AnyTask, Failed
-from loop.records import CampaignSpec, canonical
+from loop.records import CampaignSpec, Digest, canonical
 
 SIMULATED = "simulated"
 
@@ -37,17 +37,19 @@ def workbench_of(folder: Folder, spec: CampaignSpec) -> Workbench:
     return EngineWorkbench(folder, spec)
 
 
-def perform_step(folder: Folder, key: str, workbench: Workbench | None = None) -> None:
-    """Do the step of a key; an error of the infrastructure is a result, want of space is not."""
+def perform_step(folder: Folder, key: str, bench: Workbench | Digest) -> None:
+    """Do the step of a key; an error of the infrastructure is a result, want of space is not.
+
+    Args:
+        folder: of the campaign. Its database belongs to the driver and is not opened here.
+        key: of the step.
+        bench: the campaign's workbench, or the id of the spec that says which.
+    """
     spool = folder.spool / key
     task = work_of((spool / "task.json").read_bytes())
-    if workbench is None:
-        database = folder.open(read_only=True)
-        try:
-            spec = folder.spec(database)
-        finally:
-            database.close()
-        workbench = workbench_of(folder, spec)
+    spec = folder.blobs().load(CampaignSpec, bench) if isinstance(bench, str) else None
+    workbench = workbench_of(folder, spec) if spec else bench
+    assert not isinstance(workbench, str)
     began = time.monotonic()
     try:
         result = workbench.perform(task, spool)
