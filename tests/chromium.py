@@ -76,9 +76,14 @@ def opened(running: Any, width: int = 1280, scheme: str = "light", script: bool 
         context.close()
 
 
+def has_axe() -> bool:
+    """Whether axe-core is installed."""
+    return importlib.util.find_spec("axe_playwright_python") is not None
+
+
 def complaints(page: Any) -> list[str]:
     """What axe-core finds wrong, a line each; None is asked where it is not installed."""
-    if importlib.util.find_spec("axe_playwright_python") is None:
+    if not has_axe():
         return []
     from axe_playwright_python.sync_playwright import Axe
 

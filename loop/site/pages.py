@@ -66,10 +66,12 @@ def _clean(value: Any) -> Any:
 def _environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined, finalize=_clean,
+        auto_reload=False,  # one build is made by one version of the templates
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     made.globals |= {"policy": POLICY, "version": asset_version}
     made.filters["count"] = lambda number: f"{number:,}"
+    made.filters["some"] = lambda number, noun: f"{number:,} {noun}{'' if number == 1 else 's'}"
     return made
 
 
