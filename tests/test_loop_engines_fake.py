@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from loop.engines import digest as digests
 from loop.engines.errors import EngineFailed
 from loop.engines.fake import shipped_tree, write_model
 from loop.engines.planted import CHEATS, REGRESSION, gain, step_us
@@ -202,3 +203,25 @@ def test_a_change_for_another_tree_is_refused(tmp_path):
     (tmp_path / "tinyserve").mkdir()
     with pytest.raises(EngineFailed, match="does not apply"):
         REGRESSION.apply(tmp_path)
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("name", "engine", "folder", "stage", "kernel", "place"),
+    [
+        ("sglang-cpu-qwen3-small-decode", "sglang", "python", "decode", "aten::mm", "python/sglang/srt/layers/logits_processor.py"),
+        ("sglang-cpu-qwen3-small-extend", "sglang", "python", "prefill", "aten::_scaled_dot_product_flash_attention_for_cpu",
+         "python/sglang/srt/layers/attention/torch_native_backend.py"),
+        ("vllm-cpu-qwen3-small-decode-stack", "vllm", "", "decode", "_C::onednn_mm", "vllm/model_executor/layers/utils.py"),
+    ],
+)  # fmt: skip
+def test_real_traces_give_rows_with_places_in_the_repository(name, engine, folder, stage, kernel, place):
+    trace = Path(__file__).resolve().parents[2] / "shared" / "traces" / "cpu" / f"{name}.trace.json.gz"
+    if not trace.is_file():
+        pytest.skip("no such trace beside the checkout")
+    blobs = Blobs()
+    digest = digests.digest(engine, folder, [trace], Launch(engine, "m"), stage, blobs)
+    row = next(row for row in digest.rows if row.name == kernel)
+    assert any(source.startswith(place + ":") for source in row.sources)
+    assert row.share == max(r.share for r in digest.rows if r.family == row.family)
+    assert {layer["stage"] for layer in msgspec.json.decode(blobs[digest.layers])[0]["layers"]} == {stage}

@@ -124,12 +124,13 @@ class PythonEngine:
         paths = [str(Path(launch.source, self.source_folder))] if launch.source else []
         own = {
             "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",  # a checkout stays what its tree says
             "PYTHONNOUSERSITE": "1",
             "HF_HUB_OFFLINE": "1",
             **self.variables(launch),
             **dict(launch.env),
         }
+        if launch.source:
+            own["PYTHONDONTWRITEBYTECODE"] = "1"  # a checkout stays what its tree says; an installation starts faster
         if paths or "PYTHONPATH" in own:
             own["PYTHONPATH"] = ":".join([*paths, *filter(None, [own.get("PYTHONPATH")])])
         return own
