@@ -130,7 +130,9 @@ class PythonEngine:
             **dict(launch.env),
         }
         if launch.source:
-            own["PYTHONDONTWRITEBYTECODE"] = "1"  # a checkout stays what its tree says; an installation starts faster
+            own["PYTHONDONTWRITEBYTECODE"] = (
+                "1"  # a checkout stays what its tree says; an installation starts faster
+            )
         if paths or "PYTHONPATH" in own:
             own["PYTHONPATH"] = ":".join([*paths, *filter(None, [own.get("PYTHONPATH")])])
         return own

@@ -197,7 +197,9 @@ def _study(space: Space, seed: int, done: Sequence[Trial]) -> Study:
         raise SearchUnavailable("the flag search needs optuna; pip install 'prlore[tune]'") from exc
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     # a space of a few hundred points and a dozen trials: few random starts, then the estimator
-    sampler = optuna.samplers.TPESampler(seed=seed + len(done), n_startup_trials=4, multivariate=False)
+    sampler = optuna.samplers.TPESampler(
+        seed=(seed + len(done)) % 2**32, n_startup_trials=4, multivariate=False
+    )
     study = optuna.create_study(direction="maximize", sampler=sampler)
     if not done:
         study.enqueue_trial(space.default)

@@ -2,6 +2,8 @@
 
 It is made anew in every step's process from the frozen spec, so that a step needs nothing but its task and the folder.
 Knowledge base, proposers and gates are imported by the steps that use them: most steps measure, and wait for imports.
+Of two servers that are compared only one runs at a time: the other is stopped where it is, so that it can neither
+disturb the measurement nor burn CPU on its rival's account.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ from loop.campaign.tasks import (
     Searched,
     SearchTask,
 )
+from loop.engines.errors import EngineFailed
 from loop.engines.registry import engine_named
+from loop.engines.server import LiveServer
 from loop.engines.space import space_of
 from loop.load.generator import HttpBencher
 from loop.protocols import GateContext, ProposalBudget, Server
@@ -53,8 +57,10 @@ from loop.records import (
     Launch,
     PatchProposal,
     ProfileDigest,
+    RequestRow,
     Stage,
     TreeRef,
+    Workload,
 )
 from loop.redaction import Redactor
 from loop.trees.campaign import CampaignTrees
@@ -65,6 +71,34 @@ if TYPE_CHECKING:
     from loop.retrieval.base import KnowledgeBase
 
 _STAGES: tuple[Stage, ...] = ("prefill", "decode")
+
+
+class OneAtATime(HttpBencher):
+    """A bencher that stops every server but the one it loads.
+
+    Attributes:
+        servers: by address; whoever starts one adds it.
+    """
+
+    def __init__(self, tokenizer: Path, *, warmup: int = 0, log: Path | None = None) -> None:
+        super().__init__(tokenizer, warmup=warmup, log=log)
+        self.servers: dict[str, LiveServer] = {}
+
+    def pause_all(self) -> None:
+        """Stop every server where it is."""
+        for server in self.servers.values():
+            server.pause()
+
+    def run(
+        self, url: str, model: str, workload: Workload, seed: int, cpu_ns: Callable[[], int] | None = None
+    ) -> tuple[RequestRow, ...]:
+        """One arm, alone as far as we can see to it."""
+        for address, server in self.servers.items():
+            if address == url:
+                server.resume()
+            else:
+                server.pause()
+        return super().run(url, model, workload, seed, cpu_ns)
 
 
 class EngineWorkbench:
@@ -175,16 +209,24 @@ class EngineWorkbench:
 
     def _cluster(self, task: ClusterTask, spool: Path) -> AnyResult:
         arms = {"A": task.a, "B": task.b}
+        bencher = OneAtATime(Path(self._spec.model.path), log=spool / "load.log")
+        few = replace(self._spec.workloads[0], num_prompts=2, output_len=8, request_rate=None)
 
         def start(arm: ArmName, directory: Path) -> Server:
             chosen = arms[arm]
-            return engine_named(self._engine(chosen).name).start(self._launch(chosen), directory)
+            launch = self._launch(chosen)
+            bencher.pause_all()  # one that idles would slow the other's start
+            server = engine_named(self._engine(chosen).name).start(launch, directory)
+            bencher.servers[server.url] = server
+            # what a first request costs belongs to no arm; warming within one would be counted as its CPU time
+            bencher.run(server.url, launch.model, few, 0)
+            return _of_its_tree(server, launch)
 
         return run_cluster(
             task,
             self._spec,
             start,
-            self._bencher(spool),
+            bencher,
             self._blobs,
             self._folder.seeds(),
             spool,
@@ -299,3 +341,12 @@ class EngineWorkbench:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         return scratch
+
+
+def _of_its_tree(server: LiveServer, launch: Launch) -> LiveServer:
+    """What runs has to be what was asked for: an editable install once put a patch into both arms, unseen."""
+    found = server.identity().tree
+    if launch.tree and found != launch.tree:
+        server.stop()
+        raise EngineFailed(f"the live server runs tree {found[:12]} and not {launch.tree[:12]}")
+    return server
