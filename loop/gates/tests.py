@@ -117,7 +117,7 @@ class TestsGate:
         roots = [str(p) for p in (source / "python", source) if p.is_dir()]
         env = child_environment(home, {"PYTHONPATH": ":".join(roots)})
         report = home / "report.xml"
-        argv = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", f"--junitxml={report}",
+        argv = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", "--continue-on-collection-errors", f"--junitxml={report}",
                 f"--rootdir={source}", *(str(source / path) for path in chosen)]  # fmt: skip
         walls = Walls(readable=(*interpreter_folders(python), source), writable=(home,))
         finished = run(Command(argv, source, env, walls, self._limits))
