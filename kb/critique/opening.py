@@ -66,9 +66,27 @@ def from_file(
         raise ReviewError(
             f"can't read {path}: {exc.strerror}; give a patch file, `-`, --rev or --pr"
         ) from exc
+    subject = "standard input" if str(path) == "-" else path.name
+    return from_bytes(raw, subject, store, families, repo, as_of, title)
+
+
+def from_bytes(
+    raw: bytes,
+    subject: str,
+    store: Store,
+    families: Families,
+    repo: str = "",
+    as_of: str = "",
+    title: str = "",
+) -> Patch:
+    """The patch in a text.
+
+    Raises:
+        PatchError: it is no patch.
+        ReviewError: no repository is named, and the store does not tell.
+    """
     read = read_patch(raw)
     repo = repo or infer_repo(store, [n for f in read.files for n in (f.path, f.old_path)])
-    subject = "standard input" if str(path) == "-" else path.name
     said = parse_subject(CommitHead("", (), "", title or read.title, read.message)).title
     return patch_of_files(subject, repo, said, read.message, read.files, families, as_of=as_of)
 

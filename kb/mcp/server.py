@@ -17,7 +17,7 @@ from mcp_types import CallToolResult, TextContent, ToolAnnotations
 from pydantic import Field
 
 from ingest.errors import PrloreError
-from kb.mcp import cards, evidence, overview, shapes, threads
+from kb.mcp import cards, evidence, overview, patches, shapes, threads
 from kb.mcp.foreign import NOTICE
 from kb.mcp.library import Library
 from kb.reports.safe import one_line
@@ -112,6 +112,21 @@ def _add_searches(server: MCPServer, library: Library) -> None:
         asked = threads.Place(text, path, symbol, repo, family, before)
         with library.shelf() as shelf:
             return reply(threads.find_precedents(shelf, asked, limit, cursor))
+
+    @tool(title="Review a patch")
+    @told
+    def review_patch(
+        patch: Annotated[str, Field(description="what `git diff` or `git format-patch` prints", min_length=1, max_length=patches.LARGEST)],
+        repo: Repo = "",
+        as_of: Annotated[str, Field(description="only what was merged or said before this day counts; empty for all", max_length=40)] = "",
+        max_findings: Annotated[int, Field(ge=0, le=20, description="findings at most")] = 5,
+    ) -> Annotated[CallToolResult, shapes.ReviewPage]:  # fmt: skip
+        """Review a patch against past fixes, reverts and review threads in the same places.
+
+        Every finding cites at least one of them, looked up and unchanged. The patch is read, never applied or run.
+        """
+        with library.shelf() as shelf:
+            return reply(patches.review_patch(shelf, patch, repo, as_of, max_findings))
 
 
 def _add_readers(server: MCPServer, library: Library) -> None:

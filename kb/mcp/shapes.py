@@ -264,3 +264,93 @@ class StatusPage(Shape):
         str, Field(description="tuned where all cards have the tuned model's vectors, else light")
     ]
     repositories: list[RepositoryRow]
+
+
+class PullCited(Shape):
+    """A merged pull request that a finding rests on; `relation` says what it did in the same place."""
+
+    id: Annotated[str, Field(description="for get_card")]
+    relation: str
+    merged_at: str
+    path: str
+    hunk: str
+    sha256: Annotated[str, Field(description="of the quoted lines")]
+    untrusted_title: Untrusted
+    untrusted_quote: Untrusted
+
+
+class ThreadCited(Shape):
+    """A review thread that a finding rests on."""
+
+    id: Annotated[str, Field(description="for get_thread")]
+    created_at: str
+    addressed: str
+    path: str
+    sha256: Annotated[str, Field(description="of the whole comment that is quoted")]
+    untrusted_quote: Untrusted
+
+
+class ReviewFinding(Shape):
+    """One concern about one place of the patch. `failure` and `check` are our words, with names from the patch in backticks."""
+
+    severity: Annotated[str, Field(description="blocking, major, minor, nit")]
+    concern: str
+    rule: str
+    path: str
+    side: str
+    start: int
+    line: int
+    hunk: str
+    failure: str
+    check: str
+    standing: Annotated[str, Field(description="where it was checked: diff, checkout, or unverified")]
+    fingerprint: Annotated[str, Field(description="stays the same when lines above it move")]
+    pulls: list[PullCited] = []
+    threads: list[ThreadCited] = []
+    symbol: str = ""
+
+
+class FocusSpot(Shape):
+    """A hunk to look at first, likeliest first."""
+
+    path: str
+    start: int
+    line: int
+    chance: Annotated[float, Field(description="that it needs mending, 0 to 1, as learned from later fixes")]
+    why: list[str] = []
+
+
+class ConcernRow(Shape):
+    """A concern that keeps coming back in these files."""
+
+    concern: str
+    threads: int
+    addressed: int
+    blocked: int
+    fixes: int
+
+
+class GapRow(Shape):
+    """Something that the patch lacks, with the lanes that past changes of this area used."""
+
+    what: str
+    lanes: list[str] = []
+
+
+class ReviewPage(Shape):
+    """What the knowledge base has against a patch. No finding is no approval: `residual` says what is left."""
+
+    repo: str
+    cards_scanned: int
+    threads_scanned: int
+    cards_matched: int
+    threads_matched: int
+    findings: list[ReviewFinding]
+    truncated: Annotated[bool, Field(description="whether weaker findings were left out: raise max_findings")]
+    left_out: int = 0
+    comprehension: list[str] = []
+    focus: list[FocusSpot] = []
+    recurring: list[ConcernRow] = []
+    questions: list[str] = []
+    gaps: list[GapRow] = []
+    residual: str = ""
