@@ -42,6 +42,7 @@ NEEDS = {
     r"prlore where": "an engine's whole tree",
     r"prlore mcp|site serve": "a client",
     r"prlore ncu|ncu --csv": "a report of Nsight Compute",
+    r"prlore loop": "an engine and minutes",
     r"prlore train": "a GPU or minutes",
     r"python tests/bench|^make ": "minutes",
 }

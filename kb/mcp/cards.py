@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kb.cards import Card, decode_card
-from kb.commands.choosing import card_id
+from kb.cards import Card
 from kb.discussion import discussed
 from kb.lanes import validation_lanes
 from kb.mcp.evidence import lines
@@ -32,9 +31,8 @@ def get_card(shelf: Shelf, name: str, part: Part, cursor: str) -> CardPage:
     Raises:
         PrloreError: no card has the name, or the cursor is of another question.
     """
-    found = card_id(shelf.store, name)
-    card = decode_card(shelf.store.cards_by_id([found], ["card"])["card"][0].as_py())
-    bound = fingerprint("card", found, part)
+    card = shelf.card(name)
+    bound = fingerprint("card", card.id, part)
     start = start_of(cursor, bound)
     if part == "files":
         files, after = page_of(card.files, start, _ROWS, bound)

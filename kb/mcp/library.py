@@ -12,9 +12,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from kb.cards import Card, decode_card
+from kb.commands.choosing import card_id
 from kb.families import Families, load_families
 from kb.mcp.foreign import foreign
 from kb.mcp.shapes import LaterPull
+from kb.references import parse_card_id
 from kb.reports.safe import one_line
 from kb.search import Searcher
 from kb.store import Store
@@ -66,6 +69,20 @@ class Shelf:
             LaterPull(id=source, kind=kind, merged_at=head.merged_at, untrusted_title=one_line(foreign(head.title)))
             for kind, source, head in found[:most]
         ]  # fmt: skip
+
+    def card(self, name: str) -> Card:
+        """The one card that a name means; found in memory when it is written in full.
+
+        Raises:
+            PrloreError: the name is none, or names no card or more than one.
+        """
+        reference, index = parse_card_id(name), self.searcher.index
+        known = f"{reference.repo}#{reference.number}" if reference else ""
+        if known in index.place:
+            row = self.store.cards_at(index.stored_at([known]), ["card"])
+        else:
+            row = self.store.cards_by_id([card_id(self.store, name)], ["card"])
+        return decode_card(row["card"][0].as_py())
 
     def seen(self, word: str) -> int:
         """In how many cards a word stands."""

@@ -41,7 +41,7 @@ def review_patch(shelf: Shelf, patch: str, repo: str, as_of: str, most: int) -> 
         comprehension=[one_line(c) for c in found.comprehension],
         focus=[
             shapes.FocusSpot(
-                path=one_line(s.place.path), start=s.place.start, line=s.place.line, chance=round(s.chance, 3),
+                path=one_line(s.place.path), start=s.place.start, line=s.place.line, share=round(s.share, 3),
                 why=[one_line(w) for w in s.why],
             )
             for s in found.focus[:_FOCUS]

@@ -311,12 +311,14 @@ class ReviewFinding(Shape):
 
 
 class FocusSpot(Shape):
-    """A hunk to look at first, likeliest first."""
+    """A hunk to look at first, largest share of the risk first."""
 
     path: str
     start: int
     line: int
-    chance: Annotated[float, Field(description="that it needs mending, 0 to 1, as learned from later fixes")]
+    share: Annotated[
+        float, Field(description="of the risk of the whole patch, 0 to 1, as learned from later fixes")
+    ]
     why: list[str] = []
 
 
