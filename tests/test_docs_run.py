@@ -23,7 +23,7 @@ LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 @pytest.mark.parametrize("page", PAGES)
 def test_the_commands_of_a_page_run(page, tmp_path, monkeypatch):
     found = list(blocks((ROOT / page).read_text("utf-8")))
-    assert all(set(block.marks) <= {"network", "gpu"} for block in found)
+    assert all(set(block.marks) <= {"network", "gpu", "minutes"} for block in found)
     offline = [block for block in found if not block.marks]
     if not offline:
         pytest.skip("no command here can run offline")

@@ -23,6 +23,7 @@ SETTINGS = (
     Setting("PRLORE_LLM_PRICE", "USD per million tokens, in and out: `0.27,1.10`", "none; needed for `--max-usd`"),
     Setting("PRLORE_LLM_TIMEOUT", "seconds an answer may take", "600"),
     Setting("PRLORE_STEP", "set by `prlore loop` for what it starts, so that left-overs are found; not for people", "unset"),
+    Setting("PRLORE_TRACE_ARMS", "a file in which simulated campaigns note every measured arm; for tests", "unset"),
     Setting("GITHUB_TOKEN", "token for GitHub's API; histories need none", "`GH_TOKEN`, then `gh auth token`"),
     Setting("GH_TOKEN", "the same, asked second", "`gh auth token`"),
     Setting("GIT_SSL_CAINFO", "certificates for git, the only git variable that is passed on, with the next", "git's own"),
