@@ -249,3 +249,6 @@ def test_no_secret_enters_a_campaign(tmp_path, monkeypatch):
     session.submit(folder.path, f"diff with {SECRET}\n".encode(), "", "me")
     for path in folder.path.rglob("*"):
         assert not path.is_file() or SECRET.encode() not in path.read_bytes()
+    assert verify(folder).problems == []
+    folder.blobs().put(f"past the redactor: {SECRET}".encode())
+    assert any("holds a secret" in problem for problem in verify(folder).problems)

@@ -1,4 +1,4 @@
-"""Everything a campaign claims, computed again from its raw rows; and whether any stored byte was changed."""
+"""Everything a campaign claims, computed again from its raw rows; whether any stored byte was changed, or is a secret."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from loop.records import (
     LedgerRow,
     Verdict,
 )
+from loop.redaction import Redactor
 from loop.stats.compare import Noise, Question, compare
 from loop.stats.metrics import arm_metrics, decode_rows
 from loop.stats.validity import invalid_reason
@@ -80,10 +81,13 @@ def _problems(folder: Folder, found: Verified) -> Iterator[str]:
 
 
 def _store(blobs: BlobStore, found: Verified) -> Iterator[str]:
+    """Every stored file is what its name says, and holds no secret of this environment and nothing shaped like one."""
+    redactor = Redactor()
     for digest in blobs.digests():
         found.blobs += 1
         try:
-            blobs.get(digest)
+            if redactor.finds(blobs.get(digest)):
+                yield f"{digest[:12]} in {blobs.folder} holds a secret"
         except PrloreError as exc:
             yield str(exc)
 
