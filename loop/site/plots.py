@@ -88,6 +88,6 @@ def _nice(number: int) -> int:
     scale = 1
     while True:
         for tenths in (10, 12, 16, 20, 24, 30, 40, 50, 60, 80):
-            if tenths * scale >= number * 10 and tenths * scale % 10 == 0:
+            if tenths * scale >= number * 10 and tenths * scale % 20 == 0:  # its half is whole as well
                 return max(tenths * scale // 10, 2)
         scale *= 10
