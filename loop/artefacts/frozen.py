@@ -71,7 +71,6 @@ class Policy(Artefact, frozen=True):
     max_candidates: int = 20
     min_gain: float = 0.01
     max_pairs: int = 40
-    screen_pairs: int = 4
     confirm_pairs: int = 12
     futility_z: float = 1.3
     futility_from: int = 4

@@ -148,7 +148,6 @@ class Verdict(Artefact, frozen=True):
     gates: tuple[Digest, ...]
     comparisons: tuple[Digest, ...]
     tree: TreeRef | None = None
-    simplification: bool = False
 
 
 RowKind = Literal[

@@ -56,8 +56,8 @@ def unfit(spec: CampaignSpec) -> str:
         return f"{spec.name}: a workload needs at least one prompt and one token each way"
     if not 0 < policy.alpha < 1 or policy.max_candidates < 1 or policy.min_gain <= 0:
         return f"{spec.name}: alpha lies between 0 and 1, max_candidates from 1, min_gain above 0"
-    if policy.pairs_per_restart < 1 or policy.aa_pairs < 4 or policy.max_pairs < policy.screen_pairs:
-        return f"{spec.name}: at least 1 pair a restart, 4 A/A pairs, and max_pairs of screen_pairs or more"
+    if policy.pairs_per_restart < 1 or policy.aa_pairs < 4 or policy.max_pairs < policy.futility_from:
+        return f"{spec.name}: at least 1 pair a restart, 4 A/A pairs, and max_pairs of futility_from or more"
     if policy.confirm_pairs < 5 * policy.pairs_per_restart:
         return (
             f"{spec.name}: confirm_pairs {policy.confirm_pairs} are fewer than 5 server starts of"

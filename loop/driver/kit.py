@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from loop.campaign.blobs import BlobStore
 from loop.campaign.database import Database, Entry
@@ -14,6 +15,8 @@ from loop.campaign.tasks import AnyTask, Arm, ClusterTask, Failed, Result
 from loop.records import BenchBlock, CampaignSpec, Comparison, Digest
 from loop.stats.compare import Noise, Question, compare, look_at
 from loop.stats.validity import CLOCK
+
+R = TypeVar("R", bound=Result)
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,13 @@ class Kit:
             task = self._cluster(key, (count - 1) // self.spec.policy.pairs_per_restart, a, b)
             self.steps.call_off(task)
 
-    def result(self, task: AnyTask, want: type[Result]) -> Result:
+    @property
+    def share(self) -> float:
+        """Of the campaign's alpha, for one claim: each candidate's, and the target's own flag search where there is one."""
+        claims = self.spec.policy.max_candidates + (1 if self.spec.target.search else 0)
+        return self.spec.policy.alpha / claims
+
+    def result(self, task: AnyTask, want: type[R]) -> R:
         """A task's result.
 
         Raises:

@@ -22,7 +22,6 @@ def init(kit: Kit, at: Progress) -> Turn:
 def preflight(kit: Kit, at: Progress) -> Turn:
     """What can't run here: an absent target ends the campaign, an absent competitor is named and left out."""
     found = kit.result(PreflightTask(at.tries), Preflighted)
-    assert isinstance(found, Preflighted)
     missing = dict(found.missing)
     if reason := missing.get("target"):
         raise Blocked(f"the target can't run here: {reason}")
@@ -85,12 +84,11 @@ def _tuned(
 ) -> tuple[tuple[str, ...], tuple[Entry, ...]]:
     plain = Arm(number, at.best if number < 0 else None)
     found = kit.result(SearchTask(number, plain), Searched)
-    assert isinstance(found, Searched)
     record = found.record or kit.spec.id
     if not found.flags:
         return (), (Entry("baseline", record, f"{engine.name}: {engine.search} trials, defaults are best"),)
     policy = kit.spec.policy
-    level = policy.alpha / policy.max_candidates
+    level = kit.share
     question = Question("flags", f"flags/{engine.name}/{number}", "", "", level, policy.max_pairs)
     compared = kit.comparison(question, kit.noise(at), plain, Arm(number, plain.tree, found.flags))
     if isinstance(compared, Broken):

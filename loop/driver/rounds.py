@@ -19,7 +19,7 @@ from loop.campaign.tasks import (
 )
 from loop.driver.kit import Blocked, Broken, Kit, Turn
 from loop.driver.opening import said
-from loop.records import Comparison, Declined, EvidenceBundle, PatchProposal
+from loop.records import Comparison, Declined, EvidenceBundle, PatchProposal, ProfileDigest
 from loop.stats.compare import Question, sla_breach
 
 
@@ -88,7 +88,6 @@ def profile(kit: Kit, at: Progress) -> Turn:
         reason = "the target has no source here: only its launch options were searched"
         return Turn(replace(at, state=State.CONFIRM, end=End.NO_ROW, end_reason=reason), ())
     found = kit.result(ProfileTask(kit.target(at)), Profiled)
-    assert isinstance(found, Profiled)
     if not found.profiles:
         raise Blocked(f"the target can't be profiled: {found.note}")
     entries = tuple(
@@ -101,9 +100,8 @@ def profile(kit: Kit, at: Progress) -> Turn:
 def retrieve(kit: Kit, at: Progress) -> Turn:
     """Rows that can pay, each with the cards that bear on it."""
     assert at.best is not None
-    task = RetrieveTask(at.profiles, symptom(kit, at), at.best, at.widened)
+    task = RetrieveTask(at.profiles, symptom(kit, at), at.best, at.widened, _worn(kit, at))
     found = kit.result(task, Retrieved)
-    assert isinstance(found, Retrieved)
     entries = tuple(
         Entry("source_idea", digest, _idea(kit.blobs.load(EvidenceBundle, digest)))
         for digest in found.bundles
@@ -114,6 +112,21 @@ def retrieve(kit: Kit, at: Progress) -> Turn:
         reason = "no row of the profile is large enough to pay"
         return Turn(replace(at, state=State.CONFIRM, end=End.NO_ROW, end_reason=reason), entries)
     return _weak(kit, at, f"no card fits any of {len(found.thin)} rows")
+
+
+def _worn(kit: Kit, at: Progress) -> tuple[str, ...]:
+    """The last two operation families that were tried, passed over in the first round after the research was widened."""
+    if not at.widened or at.weak:
+        return ()
+    families: list[str] = []
+    for digest in reversed(at.tried):
+        evidence = kit.blobs.load(PatchProposal, digest).evidence
+        if not evidence:
+            continue
+        bundle = kit.blobs.load(EvidenceBundle, evidence)
+        rows = kit.blobs.load(ProfileDigest, bundle.profile).rows
+        families += [row.family for row in rows if row.row_id == bundle.row_id and row.family not in families]
+    return tuple(families[:2])
 
 
 def _idea(bundle: EvidenceBundle) -> str:
@@ -136,7 +149,6 @@ def propose(kit: Kit, at: Progress) -> Turn:
     number = proposers[at.turn % len(proposers)]
     task = ProposeTask(number, bundle, at.best, at.flags, at.turn, at.tried)
     found = kit.result(task, Proposed)
-    assert isinstance(found, Proposed)
     if found.declined:
         declined = kit.blobs.load(Declined, found.declined)
         text = f"{declined.proposer} declines: {declined.reason} {declined.detail}".strip()
@@ -152,7 +164,6 @@ def _submitted(kit: Kit, at: Progress, patch: Submission) -> Turn:
     bundle = patch.evidence or _evidence_of(kit, at, kit.blobs.get(patch.patch))
     task = ProposeTask(-1, bundle, at.best, at.flags, patch.number, at.tried, patch.patch, patch.source)
     found = kit.result(task, Proposed)
-    assert isinstance(found, Proposed)
     if found.declined:
         declined = kit.blobs.load(Declined, found.declined)
         text = f"patch of {patch.source} refused: {declined.reason} {declined.detail}".strip()

@@ -34,7 +34,6 @@ def gates(kit: Kit, at: Progress) -> Turn:
     for name in FLAG_GATES if proposal.flags is not None else (*BEFORE, "apply", *AFTER):
         if name == "apply":
             applied = kit.result(ApplyTask(at.proposal), Applied)
-            assert isinstance(applied, Applied)
             result = kit.blobs.load(GateResult, applied.gate) if applied.gate else GateResult("apply", "pass")
             tree = applied.tree or tree
         else:
@@ -65,7 +64,6 @@ def _gate(
             name, at.proposal, at.bundle, symptom(kit, at), at.profiles, at.best, candidate, at.flags, at.tried, attempt, shown
         )  # fmt: skip
         gated = kit.result(task, Gated)
-        assert isinstance(gated, Gated)
         result = kit.blobs.load(GateResult, gated.gate)
         if result.outcome != "not_evaluated" or lets_pass(result):
             break
@@ -75,7 +73,7 @@ def _gate(
 def measure(kit: Kit, at: Progress) -> Turn:
     """Pairs of incumbent and candidate, then what a gain must not cost."""
     policy, proposal = kit.spec.policy, kit.blobs.load(PatchProposal, at.proposal)
-    level = policy.alpha / policy.max_candidates
+    level = kit.share
     flags = proposal.flags if proposal.flags is not None else at.flags
     candidate = Arm(-1, at.tree, flags)
     question = Question("measure", f"c{at.candidate}/measure", "", "", level, policy.max_pairs)
@@ -139,7 +137,7 @@ def _too_good(
     if first.outcome == "pass":
         return None, first
     policy = kit.spec.policy
-    level = policy.alpha / policy.max_candidates
+    level = kit.share
     question = Question("measure", f"c{at.candidate}/again", "", "", level, policy.max_pairs)
     again = kit.comparison(question, kit.noise(at), kit.target(at), candidate)
     if isinstance(again, Broken):

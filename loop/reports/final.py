@@ -117,6 +117,9 @@ def _accepted(story: Story) -> list[str]:
             if bundle
             else ""
         )
+        profile = story.profiles.get(bundle.profile) if bundle else None
+        if profile and profile.layers:
+            where += f" ({blob_link(profile.layers, words='layers')})"
         cards = ", ".join(dict.fromkeys(words(card.card_id) for card in bundle.cards)) if bundle else ""
         rows.append(
             (
