@@ -10,19 +10,15 @@ from kb.reports.safe import markdown_text, one_line
 from loop.evidence import CardLine, Evidence
 
 
-def into_json(report: str, evidence: Sequence[Evidence] | None) -> str:
+def into_json(report: str, evidence: Sequence[Evidence]) -> str:
     """A report's JSON with `evidence` added."""
-    if evidence is None:
-        return report
     found = msgspec.json.decode(report)
     found["evidence"] = msgspec.to_builtins(list(evidence))
     return msgspec.json.format(msgspec.json.encode(found), indent=1).decode()
 
 
-def as_text(evidence: Sequence[Evidence] | None, *, markdown: bool = False) -> str:
-    """A section for the end of a report; empty when none was asked for."""
-    if evidence is None:
-        return ""
+def as_text(evidence: Sequence[Evidence], *, markdown: bool = False) -> str:
+    """A section for the end of a report."""
     safe = markdown_text if markdown else one_line
     lines = ["", "", "## Evidence" if markdown else "Evidence", ""]
     for row in evidence:
@@ -34,10 +30,10 @@ def as_text(evidence: Sequence[Evidence] | None, *, markdown: bool = False) -> s
     return "\n".join(lines)
 
 
-def notes(evidence: Sequence[Evidence] | None) -> dict[str, tuple[tuple[str, str], ...]]:
+def notes(evidence: Sequence[Evidence]) -> dict[str, tuple[tuple[str, str], ...]]:
     """Reference of a row -> (words, address) of its cards, for the HTML report."""
     return {
-        row.ref: tuple((f"{card.id} {card.title}", card.url) for card in row.cards) for row in evidence or ()
+        row.ref: tuple((f"{card.id} {card.title}", card.url) for card in row.cards) for row in evidence
     }
 
 

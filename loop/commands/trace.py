@@ -112,18 +112,25 @@ def _evidence(report: TraceReport, choice: Choice, kb: str | None) -> list[Evide
 
 def _rendered(form: str, reports: list[TraceReport], choice: Choice, evidence: list[Evidence] | None) -> str:
     from analysis.reports import trace_text as texts
-    from loop import trace_evidence
 
-    if form == "json":
-        return trace_evidence.into_json(texts.as_json(reports, choice), evidence)
     if form == "csv":
         return texts.as_csv(reports, choice)
     if form == "html":
         from analysis.reports.trace_html import as_html
 
-        return as_html(reports, choice, trace_evidence.notes(evidence))
-    body = texts.as_markdown(reports, choice) if form == "md" else texts.as_text(reports, choice)
-    return body + trace_evidence.as_text(evidence, markdown=form == "md")
+        notes = {}
+        if evidence is not None:
+            from loop.trace_evidence import notes as of_rows
+
+            notes = of_rows(evidence)
+        return as_html(reports, choice, notes)
+    writers = {"json": texts.as_json, "md": texts.as_markdown, "text": texts.as_text}
+    body = writers[form](reports, choice)
+    if evidence is None:  # the knowledge base takes longer to load than a trace
+        return body
+    from loop.trace_evidence import as_text, into_json
+
+    return into_json(body, evidence) if form == "json" else body + as_text(evidence, markdown=form == "md")
 
 
 def _write(text: str, output: Path | None) -> None:
