@@ -8,7 +8,6 @@ as the graph and the families of operators and kernels don't contradict each oth
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -132,6 +131,8 @@ def _alike(
     exact = [(found, straight) for found in known if found.names == names]
     if exact:
         return exact
+    import difflib
+
     best: list[tuple[Captured, list[tuple[int, int]]]] = []
     share = _ALIKE
     for found in known:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from analysis import mapped
@@ -37,8 +38,7 @@ class Part:
     without: re.Pattern[str] | None
 
 
-@dataclass(frozen=True)
-class Path:
+class Path(msgspec.Struct, frozen=True):
     """Where a fused path is: engine, file, pull requests as references, and a limit on where it serves."""
 
     engine: str
@@ -58,8 +58,7 @@ class Fusion:
     where: tuple[Path, ...]
 
 
-@dataclass(frozen=True)
-class FuseRow:
+class FuseRow(msgspec.Struct, frozen=True):
     """A pattern that stands in a stage; rows are numbered by falling headroom.
 
     Attributes:
@@ -383,5 +382,7 @@ def _numbered(trace: Trace, rows: list[FuseRow]) -> list[FuseRow]:
     done = []
     for row in rows:
         number = numbers[row.stage] = numbers.get(row.stage, 0) + 1
-        done.append(replace(row, number=number, ref=f"{trace.ref}/{row.stage.value}/fuse/{number}"))
+        done.append(
+            msgspec.structs.replace(row, number=number, ref=f"{trace.ref}/{row.stage.value}/fuse/{number}")
+        )
     return done

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
 from analysis.sources import HOW, NOTHING, Texts
@@ -18,8 +18,7 @@ if TYPE_CHECKING:  # its import takes as long as a small trace
     from numpy.typing import NDArray
 
 
-@dataclass(frozen=True)
-class KernelRow:
+class KernelRow(msgspec.Struct, frozen=True):
     """One kernel of one stage; rows of a stage are numbered by falling time.
 
     Attributes:

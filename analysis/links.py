@@ -22,13 +22,13 @@ if TYPE_CHECKING:  # its import takes as long as a small trace
     from numpy.typing import NDArray
 
 # frames that pass a call on and say nothing about who wanted it
-_THROUGH = re.compile(
+_THROUGH = (
     r"(?:^|/)(?:torch|triton|threading|contextlib|functools|concurrent|multiprocessing|asyncio|runpy|importlib|enum"
     r"|typing|logging|abc|_weakrefset|weakref|cuda|tqdm|numpy|tvm_ffi|cutlass|jinja2|pluggy)(?:/|\.py\()"
     r"|aiter/jit/|^<|^nn\.Module: |^\S+ object at "
 )
-_FRAME = re.compile(r"(?P<path>.+)\((?P<line>\d+)\): (?P<function>.+)", re.DOTALL)
-_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_FRAME = r"(?s)(?P<path>.+)\((?P<line>\d+)\): (?P<function>.+)"
+_ADDRESS = r" at 0x[0-9a-f]+"
 
 
 def launch_of_kernels(trace: Trace) -> Ints:
@@ -137,10 +137,10 @@ class Site:
 
 def read_site(frame: str) -> Site | None:
     """The place that a frame's name tells; None for built-in functions and modules."""
-    match = _FRAME.fullmatch(frame)
+    match = re.fullmatch(_FRAME, frame)
     if not match:
         return None
-    function = _ADDRESS.sub("", match["function"])
+    function = re.sub(_ADDRESS, "", match["function"])
     return Site(_short(match["path"]), int(match["line"]), function)
 
 
@@ -177,7 +177,7 @@ class FrameIndex:
         """Whether each name is one of machinery; looked at once a name."""
         for name in np.unique(names[self._through[names] < 0]).tolist():
             text = self._trace.text(name)
-            self._through[name] = _FRAME.fullmatch(text) is None or _THROUGH.search(text) is not None
+            self._through[name] = re.fullmatch(_FRAME, text) is None or re.search(_THROUGH, text) is not None
         return self._through[names] > 0
 
     def _climb(self, rows: Ints, on: Callable[[Ints, Ints], Bools]) -> Ints:

@@ -16,10 +16,10 @@ Definitions, all in ns on one device:
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 import numpy as np
 
 from analysis.idle_causes import CAUSES, DATA, Causes
@@ -37,8 +37,7 @@ if TYPE_CHECKING:  # its import takes as long as a small trace
 _TIGHT_NS = 5_000
 
 
-@dataclass(frozen=True)
-class StageTime:
+class StageTime(msgspec.Struct, frozen=True):
     """Where the time of a stage went, summed over devices, in ns.
 
     Attributes:
@@ -63,8 +62,7 @@ class StageTime:
         return sum(self.idle_ns.values())
 
 
-@dataclass(frozen=True)
-class OverlapRow:
+class OverlapRow(msgspec.Struct, frozen=True):
     """Overlap of one kernel of one stage; rows of a stage are numbered by falling exclusive time.
 
     Attributes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -32,7 +31,7 @@ def report_of(trace: Trace, captures: Sequence[Trace] = ()) -> TraceReport:
     path = trace.folder / f"report.{hashlib.sha256(' '.join(words).encode()).hexdigest()[:16]}.json"
     try:
         found = msgspec.json.decode(path.read_bytes(), type=TraceReport)
-        return replace(found, file=trace.path.name, rank=trace.rank)
+        return msgspec.structs.replace(found, file=trace.path.name, rank=trace.rank)
     except (OSError, msgspec.MsgspecError):
         pass
     made = analyse(trace, captures)

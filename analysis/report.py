@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from analysis.capture import with_capture
@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 _WORTH_THREADS = 100_000  # kernels
 
 
-@dataclass(frozen=True)
-class StageRow:
+class StageRow(msgspec.Struct, frozen=True):
     """A stage as a whole.
 
     Attributes:
@@ -54,8 +53,7 @@ class StageRow:
     time: StageTime | None
 
 
-@dataclass(frozen=True)
-class TraceReport:
+class TraceReport(msgspec.Struct, frozen=True):
     """Everything that is said about one trace.
 
     Attributes:
@@ -92,8 +90,7 @@ class TraceReport:
     timeline: tuple[Span, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(msgspec.Struct, frozen=True):
     """A step on the time line of a device (of the CPU on a trace without kernels)."""
 
     stage: Stage

@@ -14,11 +14,9 @@ import time
 from pathlib import Path
 
 import msgspec
-import platformdirs
 
 from analysis.errors import UnreadableTrace
-from analysis.kineto.load import Loaded, load
-from analysis.tables import SCHEMA, TABLES
+from analysis.tables import SCHEMA, TABLES, Loaded
 
 _RACY_NS = 2_000_000_000
 _LIMIT = 20 << 30
@@ -37,8 +35,11 @@ class _Known(msgspec.Struct, frozen=True):
 
 def cache_folder() -> Path:
     """Where sidecars are kept: `PRLORE_CACHE`, else the platform's cache folder."""
-    given = os.environ.get("PRLORE_CACHE")
-    return Path(given) if given else Path(platformdirs.user_cache_dir("prlore", appauthor=False))
+    if given := os.environ.get("PRLORE_CACHE"):
+        return Path(given)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("prlore", appauthor=False))
 
 
 def open_columns(
@@ -64,6 +65,8 @@ def open_columns(
     if known is not None:
         os.utime(folder)
         return digest, folder, known
+    from analysis.kineto.load import load  # what only a first reading needs
+
     work = Path(tempfile.mkdtemp(prefix=".new-", dir=traces))
     try:
         loaded = load(path, work, processes)

@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 
 from analysis.links import launch_of_kernels
@@ -41,8 +42,7 @@ class Stage(StrEnum):
 ORDER = tuple(Stage)
 
 
-@dataclass(frozen=True, slots=True)
-class StepName:
+class StepName(msgspec.Struct, frozen=True):
     """What the name of a range says about a step; None where it says nothing.
 
     Attributes:
@@ -61,8 +61,7 @@ class StepName:
     generation_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """One step of one process.
 
     Attributes:
@@ -149,69 +148,62 @@ def _vllm_draft(match: re.Match[str]) -> StepName:
     return StepName(Stage.DRAFT, "vllm")
 
 
-_FORMS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], StepName]], ...] = (
+# (compiled when a name is first read)
+_FORMS: tuple[tuple[str, Callable[[re.Match[str]], StepName]], ...] = (
     # SGLang since 2026-04-22 (7b10f01d1c): the forward mode, requests, and the new tokens of an extend
     #   step[EXTEND bs=2 toks=14721]   step[DECODE bs=64]   step[MIXED bs=2]   step[TARGET_VERIFY bs=8]
     #   step[DRAFT_EXTEND_V2 bs=8]     step[IDLE bs=0]
     # and the captured draft loop of speculative decoding
     #   step[DRAFT_LOOP raw_bs=3 bs=4 topk=1]
     (
-        re.compile(
-            r"step\[(?P<mode>[A-Z0-9_]+) (?:raw_)?bs=(?P<requests>\d+)(?: toks=(?P<tokens>\d+))?(?: [^\]]*)?\]"
-        ),
+        r"step\[(?P<mode>[A-Z0-9_]+) (?:raw_)?bs=(?P<requests>\d+)(?: toks=(?P<tokens>\d+))?(?: [^\]]*)?\]",
         _sglang,
     ),
     # vLLM: requests(tokens) of the context and of the generation part
     #   execute_context_2(6144)_generation_3(3)
     (
-        re.compile(
-            r"execute_context_(?P<context>\d+)\((?P<context_tokens>\d+)\)"
-            r"_generation_(?P<generation>\d+)\((?P<generation_tokens>\d+)\)"
-        ),
+        r"execute_context_(?P<context>\d+)\((?P<context_tokens>\d+)\)"
+        r"_generation_(?P<generation>\d+)\((?P<generation_tokens>\d+)\)",
         _vllm,
     ),
     # vLLM, detailed (also from SGLang on ROCm): all tokens, then sums over requests of query length (sq), key length
     # (sk) and their products; sq is the number of new tokens
     #   execute_8192_context_9(sq8155sk8430sqsq7475785sqsk7671310)_generation_37(sq37sk34489sqsq37sqsk34489)
     (
-        re.compile(
-            r"execute_\d+_context_(?P<context>\d+)\(sq(?P<context_tokens>\d+)sk\d+(?:sqsq\d+)?(?:sqsk\d+)?\)"
-            r"_generation_(?P<generation>\d+)\(sq(?P<generation_tokens>\d+)sk\d+(?:sqsq\d+)?(?:sqsk\d+)?\)"
-        ),
+        r"execute_\d+_context_(?P<context>\d+)\(sq(?P<context_tokens>\d+)sk\d+(?:sqsq\d+)?(?:sqsk\d+)?\)"
+        r"_generation_(?P<generation>\d+)\(sq(?P<generation_tokens>\d+)sk\d+(?:sqsq\d+)?(?:sqsk\d+)?\)",
         _vllm,
     ),
     # vLLM's drafter, a range of its own inside or after the step
     #   gpu_model_runner: draft
-    (re.compile(r"gpu_model_runner: draft"), _vllm_draft),
+    (r"gpu_model_runner: draft", _vllm_draft),
     # TensorRT-LLM's PyExecutor, three generations of the same range
     #   [Executor] _forward_step: 1 ctx reqs, 3 gen reqs
     #   [Executor] _forward_step 17: 1 ctx reqs, 3 gen reqs
     #   [Executor] _forward_step 17: 1 ctx reqs, 512 ctx tokens, 3 gen reqs
     (
-        re.compile(
-            r"\[Executor\] _forward_step(?: \d+)?: (?P<context>\d+) ctx reqs,"
-            r"(?: (?P<context_tokens>\d+) ctx tokens,)? (?P<generation>\d+) gen reqs"
-        ),
+        r"\[Executor\] _forward_step(?: \d+)?: (?P<context>\d+) ctx reqs,"
+        r"(?: (?P<context_tokens>\d+) ctx tokens,)? (?P<generation>\d+) gen reqs",
         _trtllm,
     ),
 )
 
 # SGLang names the file by the stage when it profiles by stage: one stage a file
 #   1755231111.3-TP-0-EXTEND.trace.json.gz   run1-1755231111.3-TP-0-DP-1-EP-0-DECODE.trace.json.gz
-_SUFFIXED = re.compile(r"-TP-\d+(?:-(?:DP|PP|EP)-\d+)*-(?P<mode>EXTEND|DECODE)\.trace\.json(?:\.gz)?")
+_SUFFIXED = r"-TP-\d+(?:-(?:DP|PP|EP)-\d+)*-(?P<mode>EXTEND|DECODE)\.trace\.json(?:\.gz)?"
 
 
 def read_step(name: str) -> StepName | None:
     """What a range's name says; None when it is no step of an engine we know."""
     for pattern, make in _FORMS:
-        if match := pattern.fullmatch(name):
+        if match := re.fullmatch(pattern, name):
             return make(match)
     return None
 
 
 def stage_of_file(path: Path) -> Stage | None:
     """The stage that SGLang wrote into a file's name."""
-    match = _SUFFIXED.search(path.name)
+    match = re.search(_SUFFIXED, path.name)
     return _SGLANG_MODES[match["mode"]] if match else None
 
 

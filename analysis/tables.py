@@ -114,3 +114,18 @@ class Problem(msgspec.Struct, frozen=True):
     kind: str
     count: int
     text: str
+
+
+class Loaded(msgspec.Struct):
+    """What a folder of columns stands for; with the columns, everything that is known of a trace."""
+
+    symbols: list[str]
+    tracks: list[tuple[int | str, int | str]]
+    labels: dict[str, str]
+    rows: dict[str, int]
+    header: dict[str, object]
+    problems: list[Problem]
+    events: int
+    size: int
+    origin_ns: int
+    span_ns: int

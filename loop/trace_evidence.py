@@ -32,9 +32,7 @@ def as_text(evidence: Sequence[Evidence], *, markdown: bool = False) -> str:
 
 def notes(evidence: Sequence[Evidence]) -> dict[str, tuple[tuple[str, str], ...]]:
     """Reference of a row -> (words, address) of its cards, for the HTML report."""
-    return {
-        row.ref: tuple((f"{card.id} {card.title}", card.url) for card in row.cards) for row in evidence
-    }
+    return {row.ref: tuple((f"{card.id} {card.title}", card.url) for card in row.cards) for row in evidence}
 
 
 def _card(card: CardLine, markdown: bool) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import multiprocessing
 import os
 import shutil
 import sys
@@ -28,9 +27,11 @@ from analysis.errors import UnreadableTrace
 from analysis.kineto.chunks import Reading, chunks
 from analysis.kineto.columns import ColumnFiles, Part
 from analysis.mapped import mapped, order_of, windows
-from analysis.tables import SYMBOLIC, TABLES, Problem
+from analysis.tables import SYMBOLIC, TABLES, Loaded, Problem
 
 if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
+
     from numpy.typing import NDArray
 
     from analysis.mapped import Ints
@@ -46,21 +47,6 @@ class Share:
     number: int
     of: int
     run: int
-
-
-class Loaded(msgspec.Struct):
-    """What a folder of columns stands for; with the columns, everything that is known of a trace."""
-
-    symbols: list[str]
-    tracks: list[tuple[int | str, int | str]]
-    labels: dict[str, str]
-    rows: dict[str, int]
-    header: dict[str, object]
-    problems: list[Problem]
-    events: int
-    size: int
-    origin_ns: int
-    span_ns: int
 
 
 def load(path: Path, folder: Path, processes: int | None = None) -> Loaded:
@@ -102,7 +88,9 @@ def _processes(compressed: int) -> int:
     return min(len(os.sched_getaffinity(0)), 6)
 
 
-def _start(path: Path, folder: Path, share: Share) -> multiprocessing.process.BaseProcess:
+def _start(path: Path, folder: Path, share: Share) -> BaseProcess:
+    import multiprocessing  # a small trace needs none
+
     context = multiprocessing.get_context("fork")
     process = context.Process(target=_help, args=(path, folder, share), daemon=True)
     with warnings.catch_warnings():
@@ -186,14 +174,14 @@ def _put_together(
     column = name.partition(".")[2]
     kind = "symbol" if column in SYMBOLIC else "track" if column == "track" else ""
     places = [folder / name, *(folder / f"part{share}" / name for share in range(1, len(ends)))]
-    whole = folder / f"{name}.whole"
+    width, whole = np.dtype(dtype).itemsize, folder / f"{name}.whole"
     with whole.open("wb") as target, contextlib.ExitStack() as stack:
         sources = [stack.enter_context(place.open("rb")) for place in places]
         for run in range(max(map(len, ends))):
             for source, stops, numbers in zip(sources, ends, maps, strict=True):
                 if run < len(stops):
-                    values = np.fromfile(source, dtype, stops[run] - (stops[run - 1] if run else 0))
-                    target.write((numbers[kind][values] if kind else values).tobytes())
+                    part = source.read(width * (stops[run] - (stops[run - 1] if run else 0)))
+                    target.write(numbers[kind][np.frombuffer(part, dtype)].data if kind else part)
     whole.replace(folder / name)
 
 

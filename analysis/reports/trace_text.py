@@ -48,7 +48,7 @@ def chosen(report: TraceReport, choice: Choice) -> TraceReport:
     """The report with the rows of a choice."""
     wanted = set(choice.stages) or set(Stage)
 
-    return replace(
+    return msgspec.structs.replace(
         report,
         stages=tuple(row for row in report.stages if row.stage in wanted),
         kernels=_pick(report.kernels, wanted, choice) if "kernel" in choice.tables else (),

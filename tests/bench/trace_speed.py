@@ -5,8 +5,8 @@
 
 The traces are shaped like those of a server: 36 layers of 13 kernels, one eager prefill step to five decode steps by
 CUDA graph, Python stacks around every launch, flows, about 314 bytes an event. Each measurement is a process of its own:
-wall and CPU seconds, and the largest resident memory summed over its processes. `first` reads the file and makes all
-tables; `again` is the same question a second time, out of the sidecar.
+wall and CPU seconds of the whole command, and the largest resident memory summed over its processes. `first` reads the
+file and makes all tables; `again` is the same question a second time, out of the sidecar.
 """
 
 from __future__ import annotations
@@ -147,12 +147,9 @@ def make(folder: Path, sizes: list[int]) -> None:
 
 
 OURS = """
-import sys, time
-started = time.perf_counter()
-from analysis.remembered import report_of
-from analysis.trace import Trace
-found = report_of(Trace.open(sys.argv[1]))
-print(len(found.kernels), len(found.overlaps), len(found.fusions), found.kernel_ns, file=sys.stderr)
+import sys
+from loop.cli import main
+main(["trace", sys.argv[1]])
 """
 HTA = """
 import sys, pathlib, warnings
