@@ -18,8 +18,8 @@ from kb.threads.reader import quote as quoted_comment
 from kb.threads.text import replied
 from kb.words import code_words
 
-_QUOTED_LINES = 5
-_QUOTED_CHARS = 400
+_QUOTED_LINES = 8
+_QUOTED_CHARS = 600
 _WORD = 3  # letters and digits
 _SENTENCE = re.compile(r"[^\n]+")
 

@@ -69,18 +69,25 @@ def restored_lines(case: Case) -> Iterator[Finding]:
         rows = [r for r in hunk.lines if r.mark == "+" and r.kind == "code" and r.text.strip() not in gone]
         for pull, lines in _of_fixes(case, hunk, rows, "-").items():
             fix = case.history.pulls[pull]
-            same = any(same_definition(s.name, hunk.symbol) for s in fix.symbols)
+            names = case.history.names.get(hunk.path, (hunk.path,))
+            same = any(s.path in names and _about(s.name, hunk) for s in fix.symbols)
             if len(lines) < (2 if same else 3):
                 continue  # code that looks alike stands in many places of a file
             precedent = pull_precedent(case.history, fix, hunk.path, "", {r.text.strip() for r in lines})
             if precedent is None:
                 continue
-            verb = "reverted" if fix.relation == "reverts" else "removed as a fix"
-            count = f"{len(lines)} lines" if len(lines) > 1 else "a line"
+            verb = "reverted" if fix.relation == "reverts" else "took out as a fix"
+            place = named(hunk.symbol, hunk.path)
+            if same:
+                severity: Severity = "major"
+                failure = f"Puts {len(lines)} lines back into {place} that {short(pull)} {verb}."
+                check = f"Say what differs from the state that {short(pull)} took back, and run what failed then{case.lane(fix)}."
+            else:  # copied rather than restored: it may be right where it stands now
+                severity = "minor"
+                failure = f"{place} has {len(lines)} lines that {short(pull)} {verb} elsewhere in this file."
+                check = f"See whether what {short(pull)} mended is wrong here as well{case.lane(fix)}."
             yield draft(
-                hunk, "restores-reverted", "major", _concern(fix),
-                f"Puts {count} back into {named(hunk.symbol, hunk.path)} that {short(pull)} {verb}.",
-                f"Say what differs from the state that {short(pull)} took back, and run what failed then{case.lane(fix)}.",
+                hunk, "restores-reverted", severity, _concern(fix), failure, check,
                 1.8 + min(len(lines), 10) / 10 + (0.5 if fix.relation == "reverts" else 0.0), [precedent],
                 place=hunk.place("new", _together(lines, "new")),
             )  # fmt: skip
