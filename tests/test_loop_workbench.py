@@ -105,6 +105,7 @@ def test_a_pair_is_measured_on_both_arms_with_the_same_prompts(room, blocks):
     assert {run.arm for run in block.runs} == {"A", "B"}
     assert all(run.metrics.success_rate == 1.0 for run in block.runs)
     assert all(run.cpu_s > 0 for run in block.runs)
+    assert len(block.nonce) == 64
     assert block.order == room.folder.seeds().order("gap/1/0", 0)
 
 

@@ -157,6 +157,8 @@ class BenchBlock(Artefact, frozen=True):
         order: which arm went first, drawn from the committed seed.
         restart: number of the server start; blocks with the same number are one cluster.
         valid: by rules that never look at a metric; `reason` when not.
+        nonce: drawn when the block was measured, and mixed into the seed of its prompts: until then they can't be known
+            even to a server that reads the campaign's folder.
     """
 
     campaign: Digest
@@ -167,6 +169,7 @@ class BenchBlock(Artefact, frozen=True):
     runs: tuple[ArmRun, ...]
     valid: bool
     reason: str = ""
+    nonce: str = ""
 
 
 class SideMetric(Part, frozen=True):

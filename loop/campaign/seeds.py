@@ -39,6 +39,6 @@ class Seeds:
             return first
         return "BA" if first == "AB" else "AB"
 
-    def prompts(self, comparison: str, index: int, workload: str) -> int:
-        """Seed of the prompts of one block; both arms get the same."""
-        return self.number(f"prompts/{comparison}/{index}/{workload}")
+    def prompts(self, comparison: str, index: int, workload: str, nonce: str = "") -> int:
+        """Seed of the prompts of one block; both arms get the same. A nonce is known to the block's process alone."""
+        return self.number(f"prompts/{comparison}/{index}/{workload}/{nonce}")

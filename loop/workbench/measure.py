@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import secrets
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -36,6 +37,7 @@ def run_cluster(
     spool: Path,
     *,
     host: Callable[[], Reading] = read_host,
+    nonce: Callable[[], str] = secrets.token_hex,
     sync: bool = True,
 ) -> ClusterEnded:
     """Measure the pairs that are not there yet, until told to stop.
@@ -64,7 +66,7 @@ def run_cluster(
             if (spool / "stop").exists():
                 break
             try:
-                block = _Pair(task, spec, servers, builds, bencher, blobs, seeds, host).block(index)
+                block = _Pair(task, spec, servers, builds, bencher, blobs, seeds, host).block(index, nonce())
             except _ArmBroken as exc:
                 broken, reason = exc.arm, str(exc)
                 break
@@ -106,12 +108,12 @@ class _Pair:
         self._seeds = seeds
         self._host = host
 
-    def block(self, index: int) -> BenchBlock:
+    def block(self, index: int, nonce: str) -> BenchBlock:
         order = self._seeds.order(self._task.comparison, index)
         arms: tuple[ArmName, ...] = ("A", "B") if order == "AB" else ("B", "A")
         runs: list[ArmRun] = []
         for workload in self._spec.workloads:
-            seed = self._seeds.prompts(self._task.comparison, index, workload.name)
+            seed = self._seeds.prompts(self._task.comparison, index, workload.name, nonce)
             runs += [self._arm(arm, workload, seed) for arm in arms]
         states: list[tuple[HostState, HostState]] = [(run.before, run.after) for run in runs]
         reason = invalid_reason(states, self._spec.policy)
@@ -124,6 +126,7 @@ class _Pair:
             runs=tuple(sorted(runs, key=lambda run: (run.workload, run.arm))),
             valid=not reason,
             reason=reason,
+            nonce=nonce,
         )
 
     def _arm(self, arm: ArmName, workload: Workload, seed: int) -> ArmRun:

@@ -118,6 +118,7 @@ class SimulatedWorkbench:
             self._seeds,
             spool,
             host=simulated_host,
+            nonce=str,  # none: a simulated block that is measured again must come out the same
             sync=self._folder.sync,
         )
 
