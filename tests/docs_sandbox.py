@@ -6,10 +6,13 @@ Lines are run in this process, in the order of the page, by a reader that knows 
 
 from __future__ import annotations
 
+import atexit
 import json
 import re
 import shlex
+import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +23,7 @@ from traces.generator import Pass, Spec, generate
 
 from loop.cli import cli
 
+_STARTED: list[tuple[Path, str]] = []
 BLOCK = re.compile(r"(?ms)^```sh([^\n]*)\n(.*?)^```")
 
 
@@ -111,7 +115,9 @@ class Sandbox:
         if len(words) > 2 and words[-2] == ">":
             target, words = Path(words[-1]), words[:-2]
         assert not {"|", "&&", ">", ";"} & set(words), f"the sandbox can't run: {line}"
-        if words[0] == "prlore":
+        if words == ["prlore", "ingest", "starter"] and not self._knowledge.exists():
+            told, status = self._starter(), 0
+        elif words[0] == "prlore":
             done = CliRunner().invoke(cli, words[1:], prog_name="prlore")
             status = _status(done)
             told = done.output if status != 2 else f"{done.output}{done.exception}"
@@ -130,6 +136,24 @@ class Sandbox:
         if target is not None:
             target.write_text(told)
         return told
+
+    @property
+    def _knowledge(self) -> Path:
+        """The default knowledge base of this home."""
+        return self.home / ".local" / "data" / "prlore" / "kb"
+
+    def _starter(self) -> str:
+        """The embedded cards in an empty home: really brought in once, then copied, since every page begins so."""
+        if not _STARTED:
+            done = CliRunner().invoke(cli, ["ingest", "starter"], catch_exceptions=False)
+            assert done.exit_code == 0
+            kept = Path(tempfile.mkdtemp(prefix="prlore-docs-"))
+            atexit.register(shutil.rmtree, kept, True)
+            shutil.copytree(self._knowledge, kept / "kb")
+            _STARTED.append((kept / "kb", done.output))
+        else:
+            shutil.copytree(_STARTED[0][0], self._knowledge)
+        return _STARTED[0][1]
 
     def _expand(self, word: str) -> str:
         return word.replace("~/", f"{self.home}/", 1) if word.startswith("~/") else word

@@ -41,6 +41,7 @@ NEEDS = {
     r"ingest dossier|ingest corpus|card import": "documents of others, or cards that somebody verified",
     r"prlore where": "an engine's whole tree",
     r"prlore mcp|site serve": "a client",
+    r"--campaign ": "a campaign that ran",
     r"prlore ncu|ncu --csv": "a report of Nsight Compute",
     r"prlore loop": "an engine and minutes",
     r"prlore train": "a GPU or minutes",

@@ -175,12 +175,10 @@ def main() -> None:
     )
     for tool, times in played.times.items():
         sizes = [s / 1024 for s in played.sizes[tool]]
+        work = played.work[tool]
         row = (
-            statistics.median(times),
-            percentile(times, 0.95),
-            max(times),
-            statistics.median(sizes),
-            max(sizes),
+            *(statistics.median(times), percentile(times, 0.95), max(times)),
+            *(statistics.median(work), percentile(work, 0.95), statistics.median(sizes), max(sizes)),
         )
         print(f"| {tool} | {len(times)} | " + " | ".join(f"{v:.1f}" for v in row) + " |")
     print(f"\nhandshake {handshake:.2f} s, first answer {first:.2f} s, server's peak memory {memory} MiB")

@@ -10,6 +10,7 @@ checkout. Prints sizes against the budget and the seconds of each command; the e
 from __future__ import annotations
 
 import argparse
+import gzip
 import os
 import shutil
 import subprocess
@@ -69,7 +70,8 @@ def main() -> None:
     shutil.rmtree(home, ignore_errors=True)
     home.mkdir()
     (home / "patch.diff").write_text(PATCH)
-    for command in commands(home):
+    (home / "run.json.gz").write_bytes(gzip.compress(a_trace(), 1))
+    for command in commands():
         seconds = run(
             ["unshare", "-n", str(venv / "bin/prlore"), *command], cwd=home,
             env={"HOME": str(home), "PATH": os.defpath, "LANG": "C.UTF-8"},
@@ -79,7 +81,17 @@ def main() -> None:
         shutil.rmtree(folder)
 
 
-def commands(home: Path) -> list[list[str]]:
+def a_trace() -> bytes:
+    """A generated trace of a prefill and a decode step."""
+    sys.path.insert(0, str(ROOT / "tests"))
+    from traces.generator import Pass, Spec, generate
+
+    return generate(
+        Spec(passes=(Pass("prefill", 1, 2048), Pass("decode", 8)), layers=("fp8", "dense"))
+    ).json()
+
+
+def commands() -> list[list[str]]:
     """What a newcomer tries, in order."""
     return [
         ["--version"],
@@ -89,7 +101,11 @@ def commands(home: Path) -> list[list[str]]:
         ["query", "MLA decode with fp8 KV cache", "--json"],
         ["show", "sglang#19743"],
         ["evidence", "--path", "ernie45_vl.py", "--engine", "sglang"],
+        ["review", "patch.diff", "--repo", "sglang"],
         ["family", "moss-vl", "--engine", "sglang"],
+        ["trace", "run.json.gz", "--stage", "decode", "--evidence"],
+        ["trace", "run.json.gz", "--format", "html", "--output", "report.html"],
+        ["site", "build", "site"],
         ["install", "--agent", "claude", "--family", "moss-vl"],
         ["gate"],
         ["status"],
