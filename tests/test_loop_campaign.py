@@ -237,7 +237,8 @@ def test_a_blob_that_was_changed_is_not_given_out(tmp_path):
     [
         ({"workloads": ()}, "no workload"),
         ({"policy": Policy(alpha=1.5)}, "alpha"),
-        ({"policy": Policy(confirm_pairs=4)}, "server starts"),
+        ({"policy": Policy(confirm_pairs=4)}, "confirm_pairs"),
+        ({"policy": Policy(max_pairs=8, pairs_per_restart=4)}, "can't show any gain"),
         ({"budgets": Budgets(candidates=50)}, "above"),
     ],
 )

@@ -21,7 +21,7 @@ from loop.stats.compare import (
     threshold_of,
 )
 from loop.stats.decide import Pair, Rule, look
-from loop.stats.eprocess import e_value, log_e_value
+from loop.stats.eprocess import e_value, largest_e_value, log_e_value
 from loop.stats.intervals import bca
 from loop.stats.metrics import arm_metrics, decode_rows, encode_rows, quantile
 from loop.stats.stored import RULES, Series
@@ -140,6 +140,19 @@ def test_one_lucky_restart_is_no_gain():
     """Twenty pairs of one start agree to the digit; they are one piece of luck."""
     rule = Rule(level=0.05, threshold=0.01, max_pairs=40, per_restart=20)
     assert look([Pair(0.05, 0)] * 20, rule).word is None
+
+
+def test_a_gap_is_told_by_pairs_since_it_accepts_nothing():
+    series = blocks_of([0.3 + 0.01 * (i % 3) for i in range(8)], restart=0)
+    policy = Policy(pairs_per_restart=8)
+    assert compare(Question("gap", "k", "a", "b", 0.05, 8), policy, None, series).verdict == "FASTER"
+    assert compare(Question("measure", "k", "a", "b", 0.05, 8), policy, None, series).verdict == "UNDECIDED"
+
+
+def test_no_values_give_more_evidence_than_equal_ones():
+    rng = np.random.default_rng(15)
+    for n in (2, 4, 7):
+        assert largest_e_value(n) >= max(e_value(list(1 + rng.normal(0, 0.1, n))) for _ in range(20))
 
 
 def test_too_many_invalid_blocks_end_it_undecided():

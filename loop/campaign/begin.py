@@ -13,6 +13,7 @@ from loop.campaign.folder import Folder
 from loop.campaign.progress import Progress
 from loop.campaign.seeds import Seeds
 from loop.records import CampaignSpec
+from loop.stats.eprocess import largest_e_value
 
 
 def begin(path: Path, spec: CampaignSpec, seeds: Seeds | None = None, *, sync: bool = True) -> Folder:
@@ -58,11 +59,16 @@ def unfit(spec: CampaignSpec) -> str:
         return f"{spec.name}: alpha lies between 0 and 1, max_candidates from 1, min_gain above 0"
     if policy.pairs_per_restart < 1 or policy.aa_pairs < 4 or policy.max_pairs < policy.futility_from:
         return f"{spec.name}: at least 1 pair a restart, 4 A/A pairs, and max_pairs of futility_from or more"
-    if policy.confirm_pairs < 5 * policy.pairs_per_restart:
-        return (
-            f"{spec.name}: confirm_pairs {policy.confirm_pairs} are fewer than 5 server starts of"
-            f" {policy.pairs_per_restart} pairs, which can't show a gain"
-        )
+    for name, pairs, level in (
+        ("max_pairs", policy.max_pairs, policy.alpha / (policy.max_candidates + 1)),
+        ("confirm_pairs", policy.confirm_pairs, policy.alpha),
+    ):
+        starts = pairs // policy.pairs_per_restart
+        if largest_e_value(starts) < 1 / level:
+            return (
+                f"{spec.name}: {name} {pairs} are {starts} server starts of {policy.pairs_per_restart} pairs, which"
+                f" can't show any gain at the level {level:.3g}: raise {name} or lower pairs_per_restart"
+            )
     most = spec.budgets.candidates
     if most is not None and most > policy.max_candidates:
         return (

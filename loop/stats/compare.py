@@ -79,6 +79,8 @@ def rule_of(question: Question, policy: Policy, noise: Noise | None) -> Rule:
         futility_z=policy.futility_z,
         futility_from=policy.futility_from,
         fixed=question.fixed,
+        # a gap says where to look; a wrong one costs a round and accepts nothing
+        by_pair=question.kind == "gap",
         max_invalid=policy.max_invalid,
     )
 

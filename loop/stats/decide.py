@@ -41,6 +41,7 @@ class Rule:
         threshold: log ratio that the mean must reach; also the half width of TIED.
         max_pairs: valid pairs after which it ends.
         per_restart: pairs of one server start.
+        by_pair: pairs stand for themselves: for questions whose wrong answer accepts nothing.
         fixed: all pairs are measured before anything is said (calibration, confirmation).
         max_invalid: share of blocks that may be invalid.
     """
@@ -52,6 +53,7 @@ class Rule:
     futility_z: float = 1.3
     futility_from: int = 4
     fixed: bool = False
+    by_pair: bool = False
     max_invalid: float = 0.2
 
 
@@ -88,7 +90,7 @@ def look(pairs: Sequence[Pair], rule: Rule) -> Look:
     mean = math.fsum(values) / n if n else 0.0
     sigma = statistics.stdev(values) if n > 1 else 0.0
     finished = _finished(pairs, rule)
-    means = [math.fsum(group) / len(group) for group in restarts_of(finished)]
+    means = values if rule.by_pair else [math.fsum(group) / len(group) for group in restarts_of(finished)]
     evidence = e_value(means)
 
     def end(word: Word | None, reason: str) -> Look:
@@ -100,7 +102,7 @@ def look(pairs: Sequence[Pair], rule: Rule) -> Look:
     done = n >= rule.max_pairs
     if n < 2 or (rule.fixed and not done):
         return end(None, "")
-    boundary = len(finished) == len(pairs) or done
+    boundary = rule.by_pair or len(finished) == len(pairs) or done
     if boundary and evidence >= 1.0 / rule.level and mean >= rule.threshold:
         return end("FASTER", "GAIN")
     if boundary and e_value([-m for m in means]) >= 1.0 / rule.level and -mean >= rule.threshold:

@@ -38,6 +38,11 @@ def log_e_value(values: Sequence[float], c2: float = PRIOR) -> float:
     return math.log(2.0) + mixture + log_above
 
 
+def largest_e_value(n: int, c2: float = PRIOR) -> float:
+    """What n equal values above 0 come to: no n values give more."""
+    return e_value([1.0] * n, c2)
+
+
 def e_value(values: Sequence[float], c2: float = PRIOR) -> float:
     """E for a mean above 0, at most 1e300."""
     return math.exp(min(log_e_value(values, c2), 690.0))
