@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,8 +106,9 @@ def full_id(name: str) -> str:
 
 
 def evaluate(
-    ranker: Ranker, queries: Sequence[JudgedQuery], families: Families, *, use_family: bool = False
-) -> Evaluation:
+    ranker: Ranker, queries: Sequence[JudgedQuery], families: Families, *, use_family: bool = False,
+    progress: Callable[[], object] = lambda: None,
+) -> Evaluation:  # fmt: skip
     """Ask every question and score the rankings.
 
     Args:
@@ -115,10 +116,15 @@ def evaluate(
         queries: the questions, asked of a warm ranker.
         families: resolves `filters.model`.
         use_family: apply `filters.model` as a family filter too.
+        progress: told after each question.
     """
     ranker.warm()
     ranker.rank(queries[0].query, Filter(), _DEPTH)
-    outcomes = tuple(_ask(ranker, q, families, use_family) for q in queries)
+    asked = []
+    for query in queries:
+        asked.append(_ask(ranker, query, families, use_family))
+        progress()
+    outcomes = tuple(asked)
     classes = {}
     for name in sorted({q.cls for q in queries} - {NONE}):
         classes[name] = _mean([score(o) for o in outcomes if o.query.cls == name])

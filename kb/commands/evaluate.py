@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from kb.commands.options import json_option, kb_option, open_store, parse_date, parse_repo
+from kb.commands.options import is_terminal, json_option, kb_option, open_store, parse_date, parse_repo
 
 
 @click.group("eval")
@@ -36,6 +36,8 @@ def retrieval(
     kb: str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Ask every question of a file and print recall, MRR, nDCG, abstention and latency, with bootstrap intervals of 95%."""
+    from tqdm import tqdm
+
     from kb.bootstrap import compare, intervals
     from kb.evaluate import evaluate as score_all
     from kb.evaluate import read_queries
@@ -47,7 +49,11 @@ def retrieval(
     families = load_families()
     rankings = Rankings(open_store(kb), families)
     rankers = [rankings.make(ranking, without), *([rankings.make(against)] if against else [])]
-    first, *rest = [score_all(r, judged, families, use_family=with_family) for r in rankers]
+    asked = len(judged) * len(rankers)
+    with tqdm(total=asked, unit=" question", disable=not is_terminal(), dynamic_ncols=True) as bar:
+        first, *rest = [
+            score_all(r, judged, families, use_family=with_family, progress=bar.update) for r in rankers
+        ]
     versus = report.Against(rest[0], intervals(rest[0]), compare(first, rest[0])) if rest else None
     if as_json:
         found = report.evaluation_json(first, intervals(first), versus, per_query=per_query)
