@@ -163,3 +163,11 @@ def test_evidence_comes_from_the_knowledge_base(run, tmp_path, path):
 def test_help_of_the_group_and_of_the_default_command(run):
     assert "prlore trace diff A B" in " ".join(run("--help").split())
     assert "--capture" in run("show", "--help")
+
+
+@pytest.mark.parametrize("command", ["trace", "layers"])
+def test_a_stage_that_is_not_there_is_said(tmp_path, monkeypatch, path, command):
+    monkeypatch.setenv("PRLORE_CACHE", str(tmp_path / "cache"))
+    done = CliRunner().invoke(cli, [command, str(path), "--stage", "mixed"])
+    assert "t.json: no mixed in this trace; its stages: prefill, decode" in done.stderr
+    assert "no mixed" not in done.stdout

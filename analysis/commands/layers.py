@@ -12,6 +12,7 @@ from analysis.commands.options import (
     config_option,
     files_argument,
     format_option,
+    say_what_is_missing,
     stage_option,
     top_option,
 )
@@ -64,6 +65,10 @@ def layers(
         len(p.layers) > view.layer[1] for f in found for p in f.passes if p.index == view.layer[0]
     ):
         raise AnalysisError(f"--layer {layer}: no such layer in {files[0]}")
+    for layered in found:
+        say_what_is_missing(
+            layered.trace.path.name, [stage] if stage else (), (p.stage for p in layered.passes)
+        )
     click.echo(_WRITERS[form](found, view).rstrip("\n"))
     if track:
         added = write_track(found[0], track)

@@ -62,3 +62,11 @@ def _stage(ctx: click.Context, param: click.Parameter, name: str | None) -> Stag
 def _stages(ctx: click.Context, param: click.Parameter, names: Iterable[str]) -> tuple[Stage, ...]:
     found = (_stage(ctx, param, name) for name in names)
     return tuple(stage for stage in found if stage is not None)
+
+
+def say_what_is_missing(file: str, wanted: Iterable[Stage], there: Iterable[Stage]) -> None:
+    """A line on stderr for stages that were asked for and that a trace doesn't have."""
+    have = set(there)
+    if lacking := [stage for stage in wanted if stage not in have]:
+        others = ", ".join(stage for stage in STAGES if stage in have) or "none"
+        click.echo(f"prlore: {file}: no {', '.join(lacking)} in this trace; its stages: {others}", err=True)

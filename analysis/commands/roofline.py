@@ -43,6 +43,8 @@ def roofline(
         trace = Trace.open(path)
         steps = staged(trace)
         made = roofline_of(steps, gpu, derived_products(steps, config, tp) if config else ())
+        if not len(trace.kernels):
+            raise AnalysisError(f"{path}: no kernel in it; a roofline needs a trace of a GPU")
         if made is None:
             there = ", ".join(sorted(set(trace.gpus.values()))) or "none"
             raise AnalysisError(

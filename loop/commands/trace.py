@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from analysis.commands.options import PATH, files_argument, format_option, output_option, stage_option
+from analysis.commands.options import (
+    PATH,
+    files_argument,
+    format_option,
+    output_option,
+    say_what_is_missing,
+    stage_option,
+)
 
 if TYPE_CHECKING:
     from analysis.report import TraceReport
@@ -72,6 +79,8 @@ def show(
     choice = Choice(stage, tables or _TABLES, limit, min_share)
     others = [Trace.open(path) for path in captures]
     reports = [report_of(Trace.open(path), others) for path in files]
+    for report in reports:
+        say_what_is_missing(report.file, stage, (row.stage for row in report.stages))
     found = (
         [gathered for report in reports for gathered in _evidence(report, choice, kb)] if evidence else None
     )
