@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from analysis.layers.passes import ForwardPass, Layer, Layered
 from analysis.layers.rows import CPU
@@ -158,21 +159,29 @@ def as_json(found: Iterable[Layered], view: View) -> str:
     data: list[dict[str, Any]] = []
     for layered in found:
         tables = {title.replace(" ", "_"): to_records(grid) for title, grid in _grids(layered, view)}
-        tables["layers"] = [
-            {"ref": layer_ref(layered, p, la), "device": _device(p.device), "stage": str(p.stage), "pass": p.index,
-             "layer": la.index, "kind": la.kind, "start_ns": la.start_ns, "end_ns": la.end_ns, "kernel_ns": la.kernel_ns,
-             "communication_ns": la.communication_ns, "kernels": la.kernels}
-            for p in _passes(layered, view) for la in p.layers
-        ]  # fmt: skip
+        # as text at once: as objects, the layers of a long trace would take ten times the memory
+        layers = b",".join(_layer_json(layered, p) for p in _passes(layered, view))
         data.append(
             {
                 "trace": str(layered.trace.path),
                 "ref": layered.trace.ref,
                 **tables,
+                "layers": msgspec.Raw(b"[" + layers + b"]"),
                 "warnings": list(layered.warnings),
             }
         )
-    return json.dumps(data, indent=2)
+    return msgspec.json.format(msgspec.json.encode(data), indent=2).decode()
+
+
+def _layer_json(layered: Layered, p: ForwardPass) -> bytes:
+    """The layers of a pass, without the brackets of a list."""
+    rows = [
+        {"ref": layer_ref(layered, p, la), "device": _device(p.device), "stage": str(p.stage), "pass": p.index,
+         "layer": la.index, "kind": la.kind, "start_ns": la.start_ns, "end_ns": la.end_ns, "kernel_ns": la.kernel_ns,
+         "communication_ns": la.communication_ns, "kernels": la.kernels}
+        for la in p.layers
+    ]  # fmt: skip
+    return msgspec.json.encode(rows)[1:-1]
 
 
 def layer_ref(layered: Layered, p: ForwardPass, layer: Layer | None = None) -> str:

@@ -188,7 +188,7 @@ def _odd(p: ForwardPass, kind: str) -> list[tuple[int, float, int]]:
     limit = max(OUTLYING * median, MADS * spread)
     return [
         (index, w / median, typical)
-        for index, w in zip(mine.tolist(), wall, strict=True)
+        for index, w in zip(mine.tolist(), wall.tolist(), strict=True)
         if median and abs(w - median) > limit
     ]
 
