@@ -51,9 +51,12 @@ class Redactor:
 
     Args:
         values: exact values; those of the environment where none are given.
+        shapes: whether what only looks like a token goes as well. Not in source trees: there it is public, and a file that is
+            changed elsewhere must not change there.
     """
 
-    def __init__(self, values: Iterable[str] | None = None) -> None:
+    def __init__(self, values: Iterable[str] | None = None, *, shapes: bool = True) -> None:
+        self._shapes = shapes
         known = secret_values() if values is None else values
         forms = {form for value in known if len(value) >= _SHORTEST for form in _forms(value)}
         # the longest first, or a part of a secret would be left standing
@@ -79,7 +82,7 @@ class Redactor:
 
     def _plain(self, raw: bytes) -> bytes:
         clean = self._exact.sub(_MARK, raw) if self._exact else raw
-        clean = _SHAPES.sub(_MARK, clean)
+        clean = _SHAPES.sub(_MARK, clean) if self._shapes else clean
         return raw if clean == raw else clean
 
     def _inside(self, raw: bytes) -> bytes:

@@ -80,9 +80,8 @@ class Children:
 
     def start(self, key: str, intend: Callable[[Identity], None]) -> None:
         """Start it on a leash, say so, let it loose."""
-        child = processes.spawn(
-            self._folder, key, self._spec, self._folder / "spool" / key / "log", self._extra
-        )
+        extra = self._extra if key.startswith("propose-") else ()  # a credential is for its proposer alone
+        child = processes.spawn(self._folder, key, self._spec, self._folder / "spool" / key / "log", extra)
         passed("child on leash")
         intend(child.identity)
         child.release()

@@ -13,6 +13,7 @@ from loop.campaign.progress import End, Progress, State
 from loop.campaign.steps import Children, Runner, Steps
 from loop.driver import ends, opening, rounds, trial
 from loop.driver.kit import Blocked, Kit, Turn
+from loop.proposers.agent.presets import credentials_of
 from loop.protocols import Trees
 from loop.records import CampaignSpec, TreeRef
 
@@ -58,10 +59,11 @@ class Driver:
         self._folder = folder
         self._database = folder.open()
         self._spec = folder.spec(self._database)
+        known = (*environment, *credentials_of(self._spec.proposers))
         steps = Steps(
             folder,
             self._database,
-            runner or Children(folder.path, self._spec.id, environment),
+            runner or Children(folder.path, self._spec.id, known),
             self._spec.policy.id,
         )
         self._kit = Kit(folder, self._database, steps, self._spec)

@@ -22,7 +22,8 @@ class HumanProposer:
     kind = "human"
 
     def __init__(self, desk: Desk, diff: bytes, author: str = "", claim: str = "") -> None:
-        self._desk, self._diff, self._author, self._claim = desk, diff, author, claim
+        self._desk, self._author, self._claim = desk, author, claim
+        self._diff = desk.redact(diff)  # a tree must hold what the stored patch says
 
     def propose(
         self, bundle: EvidenceBundle, tree: TreeRef, budget: ProposalBudget

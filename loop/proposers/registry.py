@@ -10,7 +10,7 @@ agent      agent = claude | codex | aider | opencode | mini, model; or template,
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from kb.llm.settings import settings_from
 from loop.engines.registry import engine_named
 from loop.engines.space import space_of
 from loop.kernels.hint import KernelHints
-from loop.proposers.agent.presets import PRESETS, Preset
+from loop.proposers.agent.presets import PRESETS, Preset, words_of
 from loop.proposers.agent.proposer import AgentProposer
 from loop.proposers.backport.proposer import BackportProposer
 from loop.proposers.backport.pulls import CardPulls
@@ -31,7 +31,7 @@ from loop.proposers.llm.proposer import LlmProposer, LlmSettler
 from loop.protocols import Proposer
 from loop.records import CampaignSpec, Launch, PatchProposal, ProposerSpec
 from loop.retrieval.base import KnowledgeBase
-from loop.sandbox.templates import parse_template
+from loop.sandbox.templates import Template, parse_template
 
 
 class ProposerError(PrloreError):
@@ -97,7 +97,9 @@ def _flags(options: Mapping[str, str], around: Surroundings) -> FlagsProposer:
     launch = around.launch
     fixed = tuple(word.split("=")[0] for word in around.spec.target.flags if word.startswith("-"))
     space = space_of(launch.engine, launch.device, engine_named(launch.engine).options(launch), fixed)
-    listed = [words for part in options.get("sets", "").split(";") if (words := part.split())]
+    sets = options.get("sets", "")
+    parts = words_of(sets) if sets.startswith("[") else sets.split(";")
+    listed = [words for part in parts if (words := part.split())]
     return FlagsProposer(around.desk, space, around.searched, listed, around.tried)
 
 
@@ -108,7 +110,7 @@ def _model(options: Mapping[str, str], around: Surroundings) -> Model:
 
 def _kernels(options: Mapping[str, str], around: Surroundings) -> KernelHints:
     counters, baseline = (
-        [Path(word) for word in options.get(name, "").split()] for name in ("counters", "baseline")
+        [Path(word) for word in words_of(options.get(name, ""))] for name in ("counters", "baseline")
     )
     desk = around.desk
     return KernelHints(around.spec, desk.trees, desk.blobs, around.launch, around.scratch, counters, baseline)
@@ -116,8 +118,9 @@ def _kernels(options: Mapping[str, str], around: Surroundings) -> KernelHints:
 
 def _agent(options: Mapping[str, str], around: Surroundings) -> AgentProposer:
     if "template" in options:
-        keys: Sequence[str] = options.get("keys", "").replace(",", " ").split()
-        preset = Preset(parse_template(options["template"]), tuple(keys), options.get("stdin", "") == "yes")
+        written = options["template"]
+        template = Template(words_of(written)) if written.startswith("[") else parse_template(written)
+        preset = Preset(template, words_of(options.get("keys", "")), options.get("stdin", "") == "yes")
     else:
         name = options.get("agent", "")
         if name not in PRESETS:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from loop.records import TreeRef
+from loop.redaction import Redactor
 from loop.trees import patches, untrusted
 from loop.trees.store import TreeStore
 
@@ -17,10 +19,12 @@ class CampaignTrees:
 
     Args:
         folder: where they are kept; a folder of the campaign.
+        redact: what new contents pass; the exact values of our environment's secrets where it is not given.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, redact: Callable[[bytes], bytes] | None = None) -> None:
         self._folder = folder
+        self._redact = redact or Redactor(shapes=False)
         self._stores: dict[str, TreeStore] = {}
 
     def store(self, repository: str) -> TreeStore:
@@ -31,7 +35,7 @@ class CampaignTrees:
         """
         if repository not in self._stores:
             name = hashlib.sha256(repository.encode("utf-8", "surrogateescape")).hexdigest()[:16]
-            self._stores[repository] = TreeStore.at(self._folder / name, Path(repository))
+            self._stores[repository] = TreeStore.at(self._folder / name, Path(repository), self._redact)
         return self._stores[repository]
 
     def resolve(self, repository: str, revision: str) -> TreeRef:
@@ -55,7 +59,9 @@ class CampaignTrees:
         Raises:
             DoesNotApply: a hunk's context is not there, or git refuses a path.
         """
-        return self.place(parent, patches.apply(self.store(parent.repository), parent.tree, diff))
+        return self.place(
+            parent, patches.apply(self.store(parent.repository), parent.tree, self._redact(diff))
+        )
 
     def checkout(self, tree: TreeRef, directory: Path) -> Path:
         """Files of the tree in an empty folder, without history; the folder."""

@@ -8,7 +8,7 @@ the same commit, on whatever machine and however often a killed campaign makes i
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,22 +50,27 @@ class TreeStore:
     """Trees of one campaign. Create it with `TreeStore.at`.
 
     Paths are text in which bytes that are no UTF-8 stand as surrogates, as Python has them in file names.
+
+    Args:
+        repository: a git folder of our own.
+        redact: what contents pass before they are stored; what a proposer made may hold our secrets.
     """
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, redact: Callable[[bytes], bytes] = bytes) -> None:
         self.repository = repository
+        self._redact = redact
         # both are facts about objects that never change
         self._names: dict[str, str] = {}
         self._entries: dict[str, dict[str, Entry]] = {}
 
     @classmethod
-    def at(cls, folder: Path, source: Path) -> TreeStore:
+    def at(cls, folder: Path, source: Path, redact: Callable[[bytes], bytes] = bytes) -> TreeStore:
         """The trees kept in `folder`, over the objects of the engine's repository at `source`.
 
         Raises:
             RepositoryError: there is no git repository at `source`.
         """
-        return cls(keep_repository(folder, source))
+        return cls(keep_repository(folder, source), redact)
 
     @cached_property
     def object_format(self) -> str:
@@ -136,12 +141,12 @@ class TreeStore:
         return self.repository.run("cat-file", "blob", name)
 
     def add_blobs(self, contents: Sequence[bytes]) -> list[str]:
-        """Store contents byte for byte; their names, in order."""
+        """Store contents byte for byte but for secrets; their names, in order."""
         with tempfile.TemporaryDirectory(prefix="blobs-", dir=self.repository.attributes.parent) as scratch:
             paths = []
             for number, content in enumerate(contents):
                 path = Path(scratch) / str(number)
-                path.write_bytes(content)
+                path.write_bytes(self._redact(content))
                 paths.append(str(path))
             raw = self.repository.run(
                 "hash-object", "-w", "--no-filters", "--stdin-paths", stdin=batch_lines(paths)

@@ -5,8 +5,12 @@ Sources: each agent's own manual of its non-interactive mode. An option of the s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
+import msgspec
+
+from loop.records import ProposerSpec
 from loop.sandbox.templates import Template, parse_template
 
 
@@ -56,3 +60,27 @@ PRESETS = {
         ("OPENAI_API_KEY", "OPENAI_BASE_URL", "ANTHROPIC_API_KEY", "MSWEA_COST_TRACKING"),
     ),
 }
+
+
+def words_of(option: str) -> tuple[str, ...]:
+    """An option of a spec that holds several words: a list there, or text with blanks or commas between."""
+    if option.startswith("["):
+        try:
+            return tuple(msgspec.json.decode(option.encode(), type=list[str]))
+        except msgspec.DecodeError:
+            return ()
+    return tuple(option.replace(",", " ").split())
+
+
+def credentials_of(proposers: Iterable[ProposerSpec]) -> tuple[str, ...]:
+    """Names of the variables that a spec's agents may read their credential from; a step that proposes sees no others."""
+    found: dict[str, None] = {}
+    for proposer in proposers:
+        options = dict(proposer.options)
+        if proposer.kind == "agent":
+            preset = PRESETS.get(options.get("agent", ""))
+            names = (
+                words_of(options.get("keys", "")) if "template" in options else preset.keys if preset else ()
+            )
+            found |= dict.fromkeys(names)
+    return tuple(found)
