@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from loop.engines.fake import write_model
 from loop.load.errors import LoadFailed
-from loop.load.generator import HttpBencher, generate, served_name
+from loop.load.generator import HttpBencher, LoadRun, generate, served_name
 from loop.load.prompts import TokenCounter, draw_prompts
-from loop.load.spec import LoadSpec
+from loop.load.spec import LoadSpec, Reply
 from loop.records import Workload
 
 PAUSE_S = 0.004
@@ -60,9 +60,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return
             if way == "lumps" and number % 3:
                 continue
-            self.event(
-                {"choices": [{"text": "" if way == "empty" else f" w{number + 1}", "finish_reason": None}]}
-            )
+            text = "" if way == "empty" else f" w{number + 1}" * (3 if way == "lumps" else 1)
+            self.event({"choices": [{"text": text, "finish_reason": None}]})
             time.sleep(PAUSE_S)
         reason = "stop" if way == "stops" else "length"
         self.event({"choices": [{"text": "", "finish_reason": reason}]})
@@ -138,6 +137,16 @@ def test_whatever_is_not_served_in_full_is_a_row_that_says_why(server, model, wa
     run = ask(server, model, way)
     assert [row.ok for row in run.rows] == [False, False]
     assert why in run.rows[0].error
+
+
+def test_one_request_whose_tokens_were_joined_still_counts(server, model):
+    def reply(index, chunks):
+        return Reply(index, "p", 5, 0, tuple(range(chunks)), 9, "t", 6, None, "length", 200, None)
+
+    spec = ask(server, model, "plain").spec
+    seldom, mostly = [reply(0, 6), reply(1, 3), reply(2, 6)], [reply(0, 3), reply(1, 3), reply(2, 6)]
+    assert [row.ok for row in LoadRun(spec, tuple(seldom), 9, 1).rows] == [True] * 3
+    assert [row.ok for row in LoadRun(spec, tuple(mostly), 9, 1).rows] == [False] * 3
 
 
 def test_lines_in_pieces_are_put_together(server, model):

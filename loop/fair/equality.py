@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from analysis.bench.result import Normalization
 from loop.engines.flags import grouped
 from loop.fair.trials import FairRecord, FlagSearch
 from loop.records import EngineBuild, RequestRow
@@ -77,6 +78,19 @@ def fair_record(
                 f"{what}: " + ", ".join(f"{engine} {value}" for engine, value in by_engine.items())
             )
     return FairRecord(tuple(search.id for search in searches), tuple(equal), tuple(unequal))
+
+
+def normalization(builds: Sequence[EngineBuild]) -> Normalization:
+    """What two sides of a comparison had in common, in the words of the public rows: read from their launches."""
+    options = [dict(grouped(build.argv)) for build in builds]
+    gpus = {tuple((name, found[name]) for name in _PARALLEL if name in found) for found in options}
+    models = {build.launch.model for build in builds}  # one folder: weights and tokenizer in one
+    return Normalization(
+        same_gpu_count=len(gpus) == 1 and len({build.launch.device for build in builds}) == 1,
+        same_model_weights=len(models) == 1,
+        same_tokenizer=len(models) == 1,
+        same_endpoint=True,  # both arms of a block get one workload
+    )
 
 
 def _total(lengths: Sequence[int]) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import statistics
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import msgspec
 from loop.engines.errors import EngineFailed
 from loop.engines.process import Talker, environment
 from loop.load.errors import LoadFailed
-from loop.load.spec import Done, LoadSpec, Ready, Refused, Reply, Word
+from loop.load.spec import FEWEST_CHUNKS, Done, LoadSpec, Ready, Refused, Reply, Word
 from loop.records import RequestRow, Workload
 
 _WARM_S = 600.0
@@ -45,7 +46,8 @@ class LoadRun:
     @property
     def rows(self) -> tuple[RequestRow, ...]:
         """As a campaign keeps them."""
-        return tuple(request_row(reply, self.spec) for reply in self.replies)
+        joined = streams_joined(self.replies, self.spec)
+        return tuple(request_row(reply, self.spec, joined) for reply in self.replies)
 
     @property
     def too_busy(self) -> bool:
@@ -53,16 +55,23 @@ class LoadRun:
         return self.generator_cpu_ns > _BUSY * max(self.duration_ns, 1)
 
 
-def request_row(reply: Reply, spec: LoadSpec) -> RequestRow:
+def streams_joined(replies: Sequence[Reply], spec: LoadSpec) -> bool:
+    """Whether a run has far fewer chunks than tokens: then its latencies are not the server's, and none of it counts."""
+    whole = [len(reply.chunk_ns) for reply in replies if reply.shortfall(spec) is None]
+    return spec.ignore_eos and bool(whole) and statistics.median(whole) < FEWEST_CHUNKS * spec.output_len
+
+
+def request_row(reply: Reply, spec: LoadSpec, joined: bool = False) -> RequestRow:
     """A reply as a campaign keeps it: a request that wasn't served in full is not ok, and says why."""
-    shortfall = reply.shortfall(spec)
+    shortfall = reply.shortfall(spec) or (reply.joined(spec) if joined else None)
+    full = spec.output_len if spec.ignore_eos else reply.text_tokens
     return RequestRow(
         index=reply.index,
         sent_ns=reply.sent_ns,
         first_ns=reply.chunk_ns[0] if reply.chunk_ns else reply.last_ns,
         done_ns=reply.last_ns,
         input_tokens=reply.input_tokens,
-        output_tokens=reply.tokens(spec),
+        output_tokens=len(reply.chunk_ns) if shortfall else full,
         ok=shortfall is None,
         finish=reply.finish or "",
         text=hashlib.sha256(reply.text.encode("utf-8", "surrogatepass")).hexdigest(),

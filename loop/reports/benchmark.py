@@ -6,9 +6,10 @@ import statistics
 
 import msgspec
 
-from analysis.bench.result import Metrics, Normalization, Result
+from analysis.bench.result import Metrics, Result
 from analysis.bench.result import Sla as RowSla
 from analysis.bench.result import Workload as RowWorkload
+from loop.fair.equality import normalization
 from loop.records import ArmRun, Comparison, Workload
 from loop.reports.story import Story
 from loop.reports.words import blob_link, code, command, linked, table, words
@@ -55,7 +56,7 @@ def _row(story: Story, found: Comparison, run: ArmRun, load: Workload) -> Result
             p99_tpot_ms=m.p99_tpot_ms or None,
             success_rate=m.success_rate,
         ),
-        normalization=Normalization(True, True, True, True),
+        normalization=normalization([story.builds[d] for d in (found.a, found.b) if d in story.builds]),
         server_command=command(build),
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from loop.campaign.blobs import BlobStore
 from loop.campaign.folder import Folder
 from loop.campaign.progress import Progress
+from loop.fair.trials import FlagSearch
 from loop.records import (
     Artefact,
     BenchBlock,
@@ -65,6 +66,7 @@ class Story:
     bundles: dict[Digest, EvidenceBundle]
     profiles: dict[Digest, ProfileDigest]
     declined: tuple[tuple[LedgerRow, Declined], ...]
+    searches: dict[Digest, FlagSearch]
 
     def of_kind(self, *kinds: str) -> list[Comparison]:
         """Comparisons of some kinds, in order."""
@@ -115,12 +117,22 @@ def read(folder: Folder) -> Story:
         bundles={d: a for d, a in bodies.items() if isinstance(a, EvidenceBundle)},
         profiles={d: a for d, a in bodies.items() if isinstance(a, ProfileDigest)},
         declined=tuple((row, a) for row in rows if isinstance(a := bodies[row.body], Declined)),
+        searches={d: a for d, a in bodies.items() if isinstance(a, FlagSearch)},
     )
 
 
 _KINDS: dict[bytes, type[Artefact]] = {
     kind.__name__.encode(): kind
-    for kind in (Comparison, PatchProposal, Verdict, EvidenceBundle, ProfileDigest, Declined, GateResult)
+    for kind in (
+        Comparison,
+        PatchProposal,
+        Verdict,
+        EvidenceBundle,
+        ProfileDigest,
+        Declined,
+        GateResult,
+        FlagSearch,
+    )
 }
 
 

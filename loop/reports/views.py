@@ -12,6 +12,7 @@ from loop.campaign.errors import CampaignError
 from loop.campaign.folder import Folder
 from loop.records import ProfileDigest, canonical
 from loop.reports import benchmark, final, ledgers
+from loop.reports.searches import searches
 from loop.reports.story import Story, read
 from loop.reports.words import blob_link, code, linked, table, words
 
@@ -193,6 +194,7 @@ _VIEWS: dict[str, Callable[[Story], str]] = {
     "manifest.md": manifest,
     "benchmark/candidates.jsonl": benchmark.candidates_jsonl,
     "benchmark/summary.md": benchmark.summary,
+    "benchmark/flag-searches.md": searches,
     "benchmark/winning-commands.md": benchmark.winning_commands,
     "benchmark/fairness/diagnostics.md": benchmark.fairness,
     "analysis/root-cause.md": root_cause,
