@@ -58,7 +58,7 @@ def every_point(scratch: Path, inline: bool, most: int) -> None:
     )
 
 
-def at_random(scratch: Path, kills: int, seed: int) -> None:
+def at_random(scratch: Path, kills: int, seed: int, longest: float) -> None:
     draw = random.Random(seed)
     torture.make(scratch / "clean-random")
     began = time.monotonic()
@@ -76,7 +76,7 @@ def at_random(scratch: Path, kills: int, seed: int) -> None:
         here = 0
         while True:
             pid = torture.fork(path, None, trace)
-            time.sleep(draw.uniform(0, length / 3))
+            time.sleep(draw.uniform(0, min(length / 3, longest)))
             finished, _ = os.waitpid(pid, os.WNOHANG)
             if finished:
                 break
@@ -101,6 +101,7 @@ def at_random(scratch: Path, kills: int, seed: int) -> None:
         pairs, _ = torture.repeated(trace)
         again += pairs
         worst = max(worst, pairs / max(here, 1))
+        print(f"{done} kills, {campaigns} campaigns, {wrong} wrong, {again} arms again", flush=True)
         shutil.rmtree(path)
         trace.unlink(missing_ok=True)
     print(
@@ -118,6 +119,7 @@ def main() -> None:
     )
     options.add_argument("--children-points", type=int, default=60)
     options.add_argument("--random", type=int, default=300)
+    options.add_argument("--longest", type=float, default=5.0, help="seconds between kills at most")
     options.add_argument("--seed", type=int, default=1)
     chosen = options.parse_args()
     for name in ("loop.reports.views", "loop.workbench.simulated_bench", "scipy.stats", "matplotlib.figure"):
@@ -129,7 +131,7 @@ def main() -> None:
         if chosen.children_points >= 0:
             every_point(Path(scratch), False, chosen.children_points)
         if chosen.random:
-            at_random(Path(scratch), chosen.random, chosen.seed)
+            at_random(Path(scratch), chosen.random, chosen.seed, chosen.longest)
 
 
 if __name__ == "__main__":
