@@ -183,6 +183,19 @@ def test_a_failure_of_the_machinery_is_tried_again_and_is_no_evidence(tmp_path):
     assert sum("OUT_OF_LUCK" in row.text for row in rows(folder)) == 1
 
 
+def test_a_proposer_that_cannot_work_here_ends_its_turn_not_the_campaign(tmp_path):
+    folder = made(tmp_path / "c", (0.03,), policy=replace(Policy(), max_candidates=1, weak_rounds=1))
+
+    def no_endpoint(task):
+        return Failed(reason="LlmSettingsError", detail="no endpoint") if task.kind == "propose" else None
+
+    driver = spoiled(folder, no_endpoint)
+    end = driver.run()
+    driver.close()
+    assert (end.end, end.candidate) == (End.STALLED, 0)
+    assert any(row.text == "scripted can't propose: LlmSettingsError: no endpoint" for row in rows(folder))
+
+
 # --------------------------------------------------------------------------------------------- what is stored
 
 

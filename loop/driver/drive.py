@@ -107,9 +107,12 @@ class Driver:
             if reason := ends.over_budget(self._kit, at):
                 return _leave(self._spec, at, State.CONFIRM, End.BUDGET, reason, "budget")
         try:
-            return HANDLERS[at.state](self._kit, at)
+            turn = HANDLERS[at.state](self._kit, at)
         except Blocked as blocked:
             return self._blocked(at, blocked)
+        if turn.progress.state != at.state:  # what failed before is behind us
+            return Turn(replace(turn.progress, tries=0), turn.entries)
+        return turn
 
     def _blocked(self, at: Progress, blocked: Blocked) -> Turn:
         if at.state in _LEAVING:

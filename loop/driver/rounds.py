@@ -148,7 +148,13 @@ def propose(kit: Kit, at: Progress) -> Turn:
     bundle = at.bundles[at.turn // len(proposers)]
     number = proposers[at.turn % len(proposers)]
     task = ProposeTask(number, bundle, at.best, at.flags, at.turn, at.tried)
-    found = kit.result(task, Proposed)
+    try:
+        found = kit.result(task, Proposed)
+    except Blocked as blocked:
+        # a proposer that can't work here ends its own turn, not the campaign
+        text = f"{kit.spec.proposers[number].kind} can't propose: {blocked.reason}"
+        entry = Entry("external_block", kit.spec.id, text[:400])
+        return Turn(replace(at, state=State.PROPOSE, turn=at.turn + 1), (entry,))
     if found.declined:
         declined = kit.blobs.load(Declined, found.declined)
         text = f"{declined.proposer} declines: {declined.reason} {declined.detail}".strip()
@@ -163,7 +169,11 @@ def _submitted(kit: Kit, at: Progress, patch: Submission) -> Turn:
     taken = replace(at, taken=patch.number)
     bundle = patch.evidence or _evidence_of(kit, at, kit.blobs.get(patch.patch))
     task = ProposeTask(-1, bundle, at.best, at.flags, patch.number, at.tried, patch.patch, patch.source)
-    found = kit.result(task, Proposed)
+    try:
+        found = kit.result(task, Proposed)
+    except Blocked as blocked:
+        entry = Entry("note", kit.spec.id, f"patch of {patch.source} can't be read: {blocked.reason}"[:400])
+        return Turn(taken, (entry,))
     if found.declined:
         declined = kit.blobs.load(Declined, found.declined)
         text = f"patch of {patch.source} refused: {declined.reason} {declined.detail}".strip()
