@@ -8,7 +8,7 @@ import sys
 
 import click
 
-_HEADING = re.compile(r"(\s*(?:\d+\. )?)([\w.-]+/[\w.-]+#\d+)(  \S+)(  .*)$")
+_HEADING = re.compile(r"(\s*(?:\d+\. )?)([\w.-]+/[\w.-]+#\d+)(  (?:\d{4}-\d\d-\d\d|date unknown))(  .*)$")
 
 
 def wants_colour() -> bool:
