@@ -54,12 +54,11 @@ class Driver:
         runner: Runner | None = None,
         trees: Trees | None = None,
         listen: Listener | None = None,
-        environment: tuple[str, ...] = (),
     ) -> None:
         self._folder = folder
         self._database = folder.open()
         self._spec = folder.spec(self._database)
-        known = (*environment, *credentials_of(self._spec.proposers))
+        known = credentials_of(self._spec.proposers)
         steps = Steps(
             folder,
             self._database,

@@ -28,7 +28,7 @@ def sit(
     with folder.driving():
         at = state_of(folder)
         if at.state != State.CLOSED:
-            driver = Driver(folder, runner, trees_of(folder), listen, _keys_of(spec_of(folder)))
+            driver = Driver(folder, runner, trees_of(folder), listen)
             try:
                 at = driver.run()
             finally:
@@ -93,18 +93,6 @@ def trees_of(folder: Folder) -> Trees | None:
     from loop.trees.campaign import CampaignTrees
 
     return CampaignTrees(folder.git)
-
-
-def _keys_of(spec: CampaignSpec) -> tuple[str, ...]:
-    """Names of the variables that the spec's agents read their credential from: steps may see these beyond the rest."""
-    agents = [dict(proposer.options) for proposer in spec.proposers if proposer.kind == "agent"]
-    if not agents:
-        return ()
-    from loop.proposers.agent.presets import PRESETS
-
-    named = [word for options in agents for word in options.get("keys", "").replace(",", " ").split()]
-    preset = [key for o in agents if (p := PRESETS.get(o.get("agent", ""))) for key in p.keys]
-    return tuple(dict.fromkeys((*named, *preset)))
 
 
 def cancel(path: Path, reason: str) -> Progress:
