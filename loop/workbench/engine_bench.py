@@ -198,7 +198,14 @@ class EngineWorkbench:
             self._folder.seeds().number("search"),
         )
         found = search_flags(
-            engine, launch, space, terms, self._bencher(spool), self._blobs, spool / "trials"
+            engine,
+            launch,
+            space,
+            terms,
+            self._bencher(spool),
+            self._blobs,
+            spool / "trials",
+            engine.found(launch).version or "",
         )
         if found.missing:
             return Failed(reason="ENGINE_MISSING", detail=found.missing)
