@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.errors import AnalysisError
+
 if TYPE_CHECKING:
     import mmap
 
@@ -43,9 +45,22 @@ def scratch(folder: Path, rows: int, dtype: str) -> NDArray[Any]:
         return np.zeros(rows, dtype)
     path = folder / f".scratch-{os.getpid()}-{next(_number)}"
     try:
-        return _array(path, dtype, rows, "w+")
+        with path.open(
+            "xb"
+        ) as file:  # room for all of it: a mapped array that meets a full disk kills the process
+            os.posix_fallocate(file.fileno(), 0, rows * np.dtype(dtype).itemsize)
+        return _array(path, dtype, rows, "r+")
+    except OSError as exc:
+        raise no_room(folder, exc) from exc
     finally:
         path.unlink(missing_ok=True)
+
+
+def no_room(folder: Path, exc: OSError) -> AnalysisError:
+    """What to say when columns can't be written."""
+    return AnalysisError(
+        f"{folder}: {exc.strerror or exc}; a trace's columns take about a fifth of its JSON: name a folder with room in PRLORE_CACHE"
+    )
 
 
 def _array(path: Path, dtype: str, rows: int, mode: Any) -> NDArray[Any]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from analysis.errors import UnreadableTrace
+from analysis.mapped import no_room
 from analysis.tables import SCHEMA, TABLES, Loaded
 
 _RACY_NS = 2_000_000_000
@@ -72,6 +73,8 @@ def open_columns(
         loaded = load(path, work, processes)
         (work / _MANIFEST).write_bytes(msgspec.json.encode(loaded))
         _publish(work, folder)
+    except OSError as exc:
+        raise no_room(traces, exc) from exc
     finally:
         shutil.rmtree(work, ignore_errors=True)
     if sum(file.stat().st_size for file in folder.iterdir()) >= _WORTH_TRIMMING:

@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analysis import mapped
+from analysis.errors import AnalysisError
 from analysis.finding import ByThread, Index
+from analysis.trace import Trace
 
 KEYS = st.one_of(
     st.lists(st.integers(-(2**40), 2**40), max_size=80),
@@ -83,3 +85,17 @@ def test_what_is_long_is_on_disk_and_what_was_written_stays(tmp_path):
     mapped.let_go()
     assert made.tolist() == list(range(10))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    with pytest.raises(AnalysisError, match=r"No space left on device; .*PRLORE_CACHE"):
+        mapped.scratch(tmp_path, 100, "<i8")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr("analysis.kineto.load.load", full)
+    (tmp_path / "t.json").write_text("[]")
+    with pytest.raises(AnalysisError, match="No space left on device"):
+        Trace.open(tmp_path / "t.json", cache=tmp_path / "cache")

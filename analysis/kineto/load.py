@@ -102,8 +102,11 @@ def _start(path: Path, folder: Path, share: Share) -> BaseProcess:
 
 def _help(path: Path, folder: Path, share: Share) -> None:
     """The work of a helper process; the first process reports what is wrong with the file."""
-    files, _ = _read(path, folder, share)
-    (folder / "part.json").write_bytes(msgspec.json.encode(files.part()))
+    try:
+        files, _ = _read(path, folder, share)
+        (folder / "part.json").write_bytes(msgspec.json.encode(files.part()))
+    except OSError:  # a full disk: the first process meets it too, and says so
+        os._exit(1)
 
 
 def _read(path: Path, folder: Path, share: Share) -> tuple[ColumnFiles, Reading]:
