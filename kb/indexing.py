@@ -20,6 +20,7 @@ from kb.tables import CARD_FIELDS, CHUNK_FIELD, THREAD_FIELD
 
 _FTS_MEMORY_MIB = 256
 _MOST_FRAGMENTS = 4
+_NEVER = timedelta(days=36500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ def words_index() -> FTS:
     )  # fmt: skip
 
 
-def index_table(table: Any, wanted: Indexed) -> None:
+def index_table(table: Any, wanted: Indexed, *, clean_up: bool = True) -> None:
     """Make the indexes a table lacks and bring the others up to date; a table without rows has none."""
     if not table.count_rows():
         return
@@ -60,7 +61,7 @@ def index_table(table: Any, wanted: Indexed) -> None:
             if column not in held:
                 table.create_index(column, config=config(), replace=True)
     if any(_unindexed(table, index.name) for index in table.list_indices()):
-        table.optimize()
+        table.optimize(cleanup_older_than=None if clean_up else _NEVER)
 
 
 def is_indexed(table: Any, wanted: Indexed) -> bool:
@@ -71,11 +72,16 @@ def is_indexed(table: Any, wanted: Indexed) -> bool:
     return not any(_unindexed(table, index.name) for index in indices)
 
 
-def compact(tables: Iterable[Any]) -> None:
-    """Merge the small files of tables."""
+def compact(tables: Iterable[Any], *, clean_up: bool = True) -> None:
+    """Merge the small files of tables, and unless readers may need them drop versions older than an hour."""
     for table in tables:
         if table.stats()["fragment_stats"]["num_fragments"] > _MOST_FRAGMENTS:
-            table.optimize(cleanup_older_than=timedelta(hours=1))
+            table.optimize(cleanup_older_than=timedelta(hours=1) if clean_up else _NEVER)
+
+
+def clean_up(table: Any, keep: timedelta) -> None:
+    """Drop the versions of a table that are older than `keep`, but for the newest."""
+    table.optimize(cleanup_older_than=keep)
 
 
 def rebuild(table: Any, wanted: Indexed) -> None:

@@ -16,6 +16,10 @@ class StoreError(PrloreError):
     """A knowledge base that can't be opened or is not one of ours."""
 
 
+class MissingTable(StoreError):
+    """A table that a knowledge base does not have."""
+
+
 def default_uri() -> str:
     """`PRLORE_KB`, or the platform's user data folder."""
     return os.environ.get("PRLORE_KB") or str(

@@ -1,15 +1,16 @@
-"""The knowledge base on LanceDB: with `kb/indexing.py` the only module that imports lancedb.
+"""The knowledge base on LanceDB: with `kb/connection.py` and `kb/indexing.py` the only module that imports lancedb.
 
 Every table is written by appending whole batches. A batch is committed when its rows stand in the ledger
 (`commits`); rows of a later batch number are what a killed run left behind and are removed before the next
-write. So a store is always what its ledger says.
+write. So a store is always what its ledger says. What readers see on object storage: kb/snapshots.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import IO, Any
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pyarrow as pa
@@ -17,15 +18,18 @@ import pyarrow.compute as pc
 
 # isort: off
 import kb.quick_import  # noqa: F401  has to come before lancedb
-import lancedb
 from lancedb.query import MatchQuery, MultiMatchQuery
 # isort: on
 
 from kb import indexing
+from kb.connection import connect
 from kb.filters import Filter, quoted
 from kb.kept_arrays import drop_kept
-from kb.location import StoreError, first_line, lock_for_writing, manifest_mark
+from kb.location import MissingTable, StoreError, first_line, lock_for_writing
+from kb.object_storage import is_remote
+from kb.open_tables import OpenTables
 from kb.postings import build_postings
+from kb.snapshots import STORE_ID, pinned
 from kb.tables import (
     CHUNK_FIELD,
     ROW_TABLES,
@@ -33,22 +37,17 @@ from kb.tables import (
     STORE_SCHEMA,
     THREAD_FIELD,
     VECTORS,
+    WRITERS,
     LedgerRow,
     is_vectors,
     vectors_name,
     vectors_schema,
 )
+from kb.writer_lease import Lease
 
 
-class Store:
+class Store(OpenTables):
     """An open knowledge base. Use `Store.open` or `Store.create`."""
-
-    def __init__(self, uri: str, database: Any) -> None:
-        self.uri = uri
-        self._database = database
-        self._open: dict[str, Any] = {}
-        self._meta: dict[str, str] | None = None
-        self._lock: IO[bytes] | None = None
 
     # opening -----------------------------------------------------------------------------------------
 
@@ -59,25 +58,15 @@ class Store:
         Raises:
             StoreError: nothing is there, it is no store of prlore, or its schema is of another version.
         """
-        store = cls(uri, _connect(uri, must_exist=True))
+        store = cls(uri, connect(uri, must_exist=True))
         if store._schema_of("meta") != SCHEMAS["meta"]:
             names = store._table_names()  # not before: LanceDB takes .15 s to list its tables
             what = "is a LanceDB folder but no prlore knowledge base" if names else "holds no knowledge base"
             raise StoreError(f"{uri} {what}: fill one with `prlore ingest git` or name another with --kb")
         store._check_schema()
+        if is_remote(uri):
+            store._pins = pinned(store.meta())
         return store
-
-    def close(self) -> None:
-        """Let another process write. The end of this process does the same."""
-        if self._lock is not None:
-            self._lock.close()
-            self._lock = None
-
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     def _check_schema(self) -> None:
         version = self.meta().get("schema", "?")
@@ -94,17 +83,17 @@ class Store:
         Raises:
             StoreError: the place holds something else, can't be written, or another process writes to it.
         """
-        store = cls(uri, _connect(uri, must_exist=False))
-        names = store._table_names()
-        readable = {name for name in names if store._schema_of(name) is not None}
-        ours = {name for name in readable & SCHEMAS.keys() if store._schema_of(name) == SCHEMAS[name]}
+        store = cls(uri, connect(uri, must_exist=False))
+        names, readable, ours = store._held()
         foreign = {n for n in (readable - ours) | (names - SCHEMAS.keys()) if not is_vectors(n)}
         if foreign and "meta" not in ours:
             raise StoreError(
                 f"{uri} is a LanceDB folder but no prlore knowledge base: name another with --kb"
             )
-        store._lock = lock_for_writing(uri)
+        store._lock = Lease.take(store._database, uri) if is_remote(uri) else lock_for_writing(uri)
         try:
+            if is_remote(uri):  # another writer may have ended meanwhile
+                _, readable, ours = store._held()
             if "meta" in ours:
                 store._check_schema()
             # an earlier prlore of this schema made fewer tables; those that are there are never made anew
@@ -114,56 +103,57 @@ class Store:
             raise
         return store
 
-    def _schema_of(self, name: str) -> pa.Schema | None:
-        """A table's schema, None for a folder that a killed run left without one."""
-        try:
-            return self._database.open_table(name).schema
-        except (OSError, RuntimeError, ValueError):
-            return None
+    @classmethod
+    def begin(cls, uri: str) -> Store:
+        """Open a place that holds no store, to be filled and then made one with `complete`.
+
+        Raises:
+            StoreError: it holds something, can't be written, or another process writes to it.
+        """
+        store = cls(uri, connect(uri, must_exist=False))
+        store._lock = Lease.take(store._database, uri) if is_remote(uri) else lock_for_writing(uri)
+        names, _, ours = store._held()
+        if "meta" in ours or any(n not in SCHEMAS and not is_vectors(n) for n in names):
+            store.close()
+            raise StoreError(f"{uri} holds something already: name a place that is empty")
+        return store
+
+    def complete(self, meta: Mapping[str, str]) -> None:
+        """Make a place that was filled a store: the tables it lacks, and what is known of it, last."""
+        _, readable, _ = self._held()
+        self._make_tables(readable - {"meta"}, meta)
+        self._open.clear()
+
+    def clean_up(self, keep: timedelta) -> None:
+        """Drop versions of tables that are older than `keep`. Publish first what readers are to see."""
+        for name in sorted(self._table_names()):
+            if isinstance(self._lock, Lease):
+                self._lock.check()
+            indexing.clean_up(self._database.open_table(name), keep)
+        self._open.clear()
+
+    def _held(self) -> tuple[set[str], set[str], set[str]]:
+        """Names of all tables, of those that can be read, and of those with a schema of ours."""
+        names = self._table_names() - {WRITERS}
+        schemas = {name: self._schema_of(name) for name in names}
+        readable = {name for name, schema in schemas.items() if schema is not None}
+        return names, readable, {n for n in readable & SCHEMAS.keys() if schemas[n] == SCHEMAS[n]}
 
     def _make_tables(self, held: set[str], meta: Mapping[str, str]) -> None:
+        # LanceDB fails to overwrite a table of object storage that is none; what is one is in `held`
+        mode = "create" if is_remote(self.uri) else "overwrite"
         try:
             for name, schema in SCHEMAS.items():
                 if name != "meta" and name not in held:
-                    self._database.create_table(name, schema=schema, mode="overwrite")
+                    self._database.create_table(name, schema=schema, mode=mode)
             if "meta" in held:
                 return
-            rows = {**meta, "schema": STORE_SCHEMA}  # last, since it makes the folder a store
+            own = {STORE_ID: uuid4().hex} if is_remote(self.uri) else {}
+            rows = {**meta, **own, "schema": STORE_SCHEMA}  # last, since it makes the folder a store
             data = pa.table({"key": list(rows), "value": list(rows.values())}, schema=SCHEMAS["meta"])
-            self._database.create_table("meta", data=data, mode="overwrite")
+            self._database.create_table("meta", data=data, mode=mode)
         except (OSError, RuntimeError, ValueError) as exc:
             raise StoreError(f"can't write {self.uri}: {first_line(exc)}") from exc
-
-    def _table_names(self) -> set[str]:
-        try:
-            return set(self._database.list_tables(limit=1000).tables)
-        except (OSError, RuntimeError, ValueError) as exc:
-            raise StoreError(f"can't read {self.uri}: {first_line(exc)}") from exc
-
-    def _table(self, name: str) -> Any:
-        if name not in self._open:
-            try:
-                self._open[name] = self._database.open_table(name)
-            except (OSError, RuntimeError, ValueError, FileNotFoundError) as exc:
-                raise StoreError(f"{self.uri} lacks its table {name!r}: ingest into a new --kb") from exc
-        return self._open[name]
-
-    # meta --------------------------------------------------------------------------------------------
-
-    def meta(self) -> dict[str, str]:
-        """All entries of the meta table."""
-        if self._meta is None:
-            rows = self._table("meta").search().limit(1000).to_arrow()
-            self._meta = dict(zip(rows["key"].to_pylist(), rows["value"].to_pylist(), strict=True))
-        return dict(self._meta)
-
-    def set_meta(self, entries: Mapping[str, str]) -> None:
-        """Write meta entries, replacing those of the same key."""
-        data = pa.table({"key": list(entries), "value": list(entries.values())}, schema=SCHEMAS["meta"])
-        self._table("meta").merge_insert(
-            "key"
-        ).when_matched_update_all().when_not_matched_insert_all().execute(data)
-        self._meta = None
 
     # writing -----------------------------------------------------------------------------------------
 
@@ -194,7 +184,7 @@ class Store:
         """Remove rows of batches behind `batch`, the leftovers of a killed run; returns how many."""
         removed = 0
         for name in (*ROW_TABLES, *self.vector_tables()):
-            table = self._table(name)
+            table = self._writable(name)
             left = table.count_rows(f"batch > {int(batch)}")
             if left:
                 table.delete(f"batch > {int(batch)}")
@@ -204,30 +194,30 @@ class Store:
     def append(self, name: str, rows: pa.Table) -> None:
         """Append rows to a table."""
         if rows.num_rows:
-            self._table(name).add(rows)
+            self._writable(name).add(rows)
 
     def commit_batch(self, rows: pa.Table) -> None:
         """Write ledger rows in one transaction, replacing those of the same commit: the batch now counts."""
         keys = ["repo", "sha"]
-        self._table("commits").merge_insert(
+        self._writable("commits").merge_insert(
             keys
         ).when_matched_update_all().when_not_matched_insert_all().execute(rows)
 
     def replace_vectors(self, rows: pa.Table, name: str = VECTORS) -> None:
         """Write vectors of cards anew, in one transaction."""
-        self._table(name).merge_insert("id").when_matched_update_all().when_not_matched_insert_all().execute(
-            rows
-        )
+        self._writable(name).merge_insert(
+            "id"
+        ).when_matched_update_all().when_not_matched_insert_all().execute(rows)
 
     def remove_cards(self, ids: Sequence[str]) -> None:
         """Remove cards with their chunks, links and vectors."""
         for part in _slices(ids, 500):
             names = ", ".join(quoted(i) for i in part)
-            self._table("chunks").delete(f"card_id IN ({names})")
-            self._table("links").delete(f"source IN ({names})")
+            self._writable("chunks").delete(f"card_id IN ({names})")
+            self._writable("links").delete(f"source IN ({names})")
             for vectors in self.vector_tables():
-                self._table(vectors).delete(f"id IN ({names})")
-            self._table("cards").delete(f"id IN ({names})")
+                self._writable(vectors).delete(f"id IN ({names})")
+            self._writable("cards").delete(f"id IN ({names})")
 
     def rewrite_cards(self, ids: Sequence[str], changes: Mapping[str, Sequence[Any]]) -> None:
         """Write new values of some columns of cards, in one transaction.
@@ -246,11 +236,11 @@ class Store:
             rows = rows.set_column(
                 at, rows.schema.field(at), pa.array(list(values), rows.schema.field(at).type)
             )
-        self._table("cards").merge_insert("id").when_matched_update_all().execute(rows)
+        self._writable("cards").merge_insert("id").when_matched_update_all().execute(rows)
 
     def replace_rows(self, name: str, rows: pa.Table, instead_of: str) -> None:
         """Write rows with ids; rows of a condition that are not among them go. One transaction."""
-        table = self._table(name)
+        table = self._writable(name)
         if not table.count_rows(instead_of) and not rows.num_rows:
             return
         table.merge_insert("id").when_matched_update_all().when_not_matched_insert_all().when_not_matched_by_source_delete(
@@ -260,16 +250,13 @@ class Store:
     def purge(self, names: Sequence[str]) -> None:
         """Make what was removed from tables unreadable: no older version and no old index keeps it."""
         for name in names:
-            indexing.rebuild(self._table(name), indexing.INDEXED.get(name, indexing.Indexed()))
+            indexing.rebuild(self._writable(name), indexing.INDEXED.get(name, indexing.Indexed()))
             self._open.pop(name, None)
         drop_kept(self.uri)
 
     def create_vectors(self, dimensions: int, name: str = VECTORS) -> None:
         """Make a table of vectors, empty; one that a killed run left behind has no rows that count."""
-        if name in self._table_names():
-            self._database.drop_table(name)
-        self._database.create_table(name, schema=vectors_schema(dimensions))
-        self._open.pop(name, None)
+        self._rewrite(name, vectors_schema(dimensions).empty_table())
 
     def vector_tables(self) -> list[str]:
         """Names of the tables of vectors."""
@@ -285,11 +272,15 @@ class Store:
 
     def finish(self) -> None:
         """Bring the search indexes up to date, merge small files, gather postings. Safe to repeat."""
-        indexing.compact(self._table(name) for name in (*SCHEMAS, *self.vector_tables()))
+        indexing.compact(
+            (self._writable(name) for name in (*SCHEMAS, *self.vector_tables())),
+            clean_up=not is_remote(self.uri),
+        )
         for name, wanted in indexing.INDEXED.items():
-            indexing.index_table(self._table(name), wanted)
+            indexing.index_table(self._writable(name), wanted, clean_up=not is_remote(self.uri))
         self._index_words()
         self.set_meta({"finished": self._state()})
+        self.publish()
 
     def _state(self) -> str:
         """What the indexes and postings have to cover: the last batch and the number of cards."""
@@ -309,8 +300,7 @@ class Store:
     def _index_words(self) -> None:
         ids = self._scan("cards", None, ["id"])["id"].to_pylist()
         data = build_postings(ids, lambda field: self._scan("cards", None, [field])[field])
-        self._database.create_table("postings", data=data, mode="overwrite")
-        self._open.pop("postings", None)
+        self._rewrite("postings", data)
 
     # reading -----------------------------------------------------------------------------------------
 
@@ -337,7 +327,7 @@ class Store:
         """Whether the store has a table; one of an earlier prlore lacks some."""
         try:
             return self._table(name) is not None
-        except StoreError:
+        except MissingTable:
             return False
 
     def rows_where(self, name: str, where: str, columns: Sequence[str], *, row_id: bool = False) -> pa.Table:
@@ -431,17 +421,6 @@ class Store:
         flat = rows["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         return rows["id"].to_pylist(), flat.reshape(rows.num_rows, rows.schema.field("vector").type.list_size)
 
-    def version_of(self, name: str) -> str:
-        """What tells the state of a table that is open from every other, of another store in the same place too."""
-        table = self._table(name)
-        known = manifest_mark(self.uri, name, int(table.version))
-        written = (
-            [v["timestamp"] for v in table.list_versions() if v["version"] == table.version]
-            if not known
-            else []
-        )
-        return known or (f"{table.version} {written[0].isoformat()}" if written else "")
-
     def prewarm(self) -> None:
         """Read all search indexes into memory."""
         for name in ("cards", "chunks"):
@@ -452,23 +431,6 @@ class Store:
     def posting_rows(self) -> pa.Table:
         """The words of all cards, a row a field, as they were when the last ingest ended: see kb/stored_postings.py."""
         return self._scan("postings", None, list(SCHEMAS["postings"].names))
-
-
-def _connect(uri: str, *, must_exist: bool) -> Any:
-    is_local = "://" not in uri
-    if is_local:
-        path = Path(uri).expanduser()
-        if path.exists() and not path.is_dir():
-            raise StoreError(f"{uri} is a file, a knowledge base is a folder: name another with --kb")
-        if must_exist and not path.is_dir():
-            raise StoreError(
-                f"no knowledge base at {uri}: fill one with `prlore ingest git`, or name it with --kb or PRLORE_KB"
-            )
-        uri = str(path)
-    try:
-        return lancedb.connect(uri)
-    except (OSError, RuntimeError, ValueError) as exc:
-        raise StoreError(f"can't open {uri}: {first_line(exc)}") from exc
 
 
 def _slices(items: Sequence[str], size: int) -> Iterable[Sequence[str]]:

@@ -186,6 +186,16 @@ def vectors_schema(dimensions: int) -> pa.Schema:
     )
 
 
+# Who writes to a store on object storage: one row, see kb/writer_lease.py.
+WRITERS = "writers"
+WRITER = pa.schema(
+    [
+        pa.field("epoch", pa.int64(), nullable=False),
+        pa.field("holder", pa.string(), nullable=False),
+        pa.field("until", pa.float64(), nullable=False),
+    ]
+)
+
 SCHEMAS = {
     "cards": CARDS, "chunks": CHUNKS, "links": LINKS, "commits": COMMITS, "postings": POSTINGS, "pulls": PULLS,
     "threads": THREADS, "meta": META,

@@ -54,6 +54,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "loop",
         "Run optimisation campaigns that can't lie and can't be killed.",
     ),
+    "kb": ("kb.commands.kb", "kb_group", "Maintain and copy a knowledge base."),
     "embed": ("kb.commands.embed", "embed", "Give the cards vectors of a model."),
     "train": ("kb.commands.train", "train", "Make the models and weights in data/ anew."),
     "starter": ("kb.commands.starter", "starter", "Keep the embedded cards in data/cards true."),

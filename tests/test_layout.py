@@ -48,7 +48,7 @@ LEFT = {
 }
 # from outside -> the only files that may import it
 OWNERS = {
-    "lancedb": {"kb/store.py", "kb/indexing.py"},
+    "lancedb": {"kb/store.py", "kb/indexing.py", "kb/connection.py"},
     "github": {"ingest/github/client.py", "ingest/github/connection.py", "ingest/github/retry.py"},
     "requests": {"ingest/github/connection.py"},
     "urllib3": {"ingest/github/retry.py"},

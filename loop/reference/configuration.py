@@ -15,6 +15,9 @@ class Setting(NamedTuple):
 
 SETTINGS = (
     Setting("PRLORE_KB", "the knowledge base: a folder, or any address LanceDB takes (`s3://…`)", "the user data folder, `prlore/kb`"),
+    Setting("PRLORE_STORAGE_OPTIONS", "LanceDB's storage options for a knowledge base on object storage, `timeout=90s,region=eu-central-1`; no secrets", "60 s a request, ten retries"),
+    Setting("PRLORE_KB_LEASE", "seconds for which a writer to a knowledge base on object storage holds it without a sign of life", "60"),
+    Setting("AWS_ACCESS_KEY_ID", "with `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`: object storage, as for the storage's own tools (`GOOGLE_…`, `AZURE_…` as well)", "none"),
     Setting("PRLORE_CACHE", "where parsed traces and the arrays that answer questions are kept", "the user cache folder, `prlore`"),
     Setting("PRLORE_MCP_TOKEN", "the secret that callers of `prlore mcp --http` send as `Authorization: Bearer …`", "none; needed when `--host` is not loopback"),
     Setting("PRLORE_LLM_BASE_URL", "an OpenAI-compatible endpoint for reviews by a model, up to and with `/v1`", "none"),
