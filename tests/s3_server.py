@@ -195,7 +195,7 @@ class Proxy:
             await runner.cleanup()
 
     async def _pass(self, request: web.BaseRequest) -> web.StreamResponse:
-        body = await request.read()
+        body = await request.content.read()  # of any size
         counts = self.counts
         counts.requests[request.method] = counts.requests.get(request.method, 0) + 1
         counts.written += len(body)
