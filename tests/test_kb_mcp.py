@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -20,9 +21,13 @@ from ingest.git import open_repository
 from ingest.github.records import Anchor, Author, Comment, Description, ReviewedPull, Thread
 from kb.build import Options, build
 from kb.families import load_families
+from kb.location import StoreError
 from kb.mcp.foreign import NOTICE, foreign
 from kb.mcp.http import TOKEN, ListenError, is_loopback, token_for
+from kb.mcp.library import Library
+from kb.mcp.overview import kb_status
 from kb.mcp.paging import CursorError, cursor_at, fingerprint, page_of, start_of
+from kb.starter_build import add_starter
 from kb.store import Store
 from kb.threads.joins import Join
 from kb.threads.rows import pull_rows, thread_rows
@@ -350,3 +355,34 @@ def test_a_cursor_is_bound_to_its_question():
 
 def test_hidden_comments_are_left_out():
     assert foreign("a<!-- b\nc -->d<!-- e") == "a[hidden comment left out]d[hidden comment left out]"
+
+
+def test_what_an_ingest_adds_is_seen_without_a_restart(uri, tmp_path, monkeypatch):
+    place = str(shutil.copytree(uri, tmp_path / "kb"))
+    library = Library(place)
+    try:
+        with library.shelf() as shelf:
+            before = kb_status(shelf).cards
+        with Store.create(place, {}) as store:
+            added = add_starter(store).added
+        with library.shelf() as shelf:
+            assert kb_status(shelf).cards in (before, before + added)  # it was looked at a moment ago
+        monkeypatch.setattr("kb.mcp.library._LOOK_AGAIN", 0.0)
+        with library.shelf() as shelf:
+            assert kb_status(shelf).cards == before + added
+            assert shelf.card("sglang#19743").id == f"{REPO}#19743"
+    finally:
+        library.close()
+
+
+def test_a_store_that_comes_later_is_opened_by_the_next_call(tmp_path):
+    library = Library(str(tmp_path / "kb"))
+    try:
+        with pytest.raises(StoreError, match="prlore ingest"), library.shelf():
+            pass
+        with Store.create(str(tmp_path / "kb"), {}) as store:
+            add_starter(store)
+        with library.shelf() as shelf:
+            assert kb_status(shelf).cards > 100
+    finally:
+        library.close()
